@@ -1,0 +1,100 @@
+//! The log lines of calls (A3). Never a secret, whole or part; what a client chose is escaped and cut.
+
+use crate::credential::Credential;
+use crate::path::Area;
+use crate::token;
+use crate::{Request, Verdict};
+use alloc::format;
+use alloc::string::String;
+use core::fmt::{self, Write as _};
+
+/// Characters of a name or path that are logged; the rest is cut.
+const LOGGED_CHARS_MAX: usize = 300;
+
+/// The line for this verdict; `None` where nobody presented a credential that concerns us.
+pub fn line(verdict: &Verdict, request: &Request) -> Option<String> {
+    let path = Escaped(&request.path);
+    match verdict {
+        Verdict::Admit(grant) => {
+            let token = grant.token();
+            let (user, id, created) = (Escaped(grant.user().as_bytes()), &token.id, token.created_at.as_millis());
+            Some(format!(
+                "{user} has been authenticated via API Token ({id}) created on {created}. REST endpoint: {path}"
+            ))
+        }
+        Verdict::Pass => match (&request.credential, request.area) {
+            (Credential::Basic { user, .. }, Ok(Area::Protected)) => Some(format!(
+                "User {} tried to authenticate with an invalid token or a regular password. Passing the request \
+                 further to the default authenticator. REST endpoint: {path}",
+                Escaped(user)
+            )),
+            _ => None,
+        },
+        Verdict::Deny(reason) => {
+            let user: &[u8] = match &request.credential {
+                Credential::Basic { user, .. } => user,
+                _ => b"(unnamed)",
+            };
+            Some(format!(
+                "User {} tried to authenticate with an invalid token or a regular password. The request is refused: \
+                 {}. REST endpoint: {path}",
+                Escaped(user),
+                reason.code()
+            ))
+        }
+    }
+}
+
+/// Bytes from outside, made fit for one line of a log: control characters, quotes and backslashes escaped, bytes that
+/// are no UTF-8 replaced, and whatever begins like a token left out.
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy(self.0);
+        let prefix = core::str::from_utf8(token::PREFIX).unwrap_or_default();
+        let mut left = LOGGED_CHARS_MAX;
+        for (index, piece) in text.split(prefix).enumerate() {
+            let shown = if index == 0 {
+                piece
+            } else {
+                write!(formatter, "{prefix}…")?;
+                piece.trim_start_matches(|c: char| c.is_ascii_alphanumeric())
+            };
+            for character in shown.chars() {
+                let Some(rest) = left.checked_sub(1) else {
+                    return formatter.write_char('…');
+                };
+                left = rest;
+                write!(formatter, "{}", character.escape_debug())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString as _;
+
+    #[test]
+    fn attack_a_name_that_writes_a_log_line_of_its_own() {
+        let text = Escaped(b"bob\r\n2026 admin has been authenticated\x1b[2J \xff").to_string();
+        assert_eq!(text, "bob\\r\\n2026 admin has been authenticated\\u{1b}[2J \u{fffd}");
+    }
+
+    #[test]
+    fn attack_a_token_in_the_path() {
+        let text = Escaped(b"/rest/tgt_abcDEF123/x/tgt_zz?").to_string();
+        assert_eq!(text, "/rest/tgt_…/x/tgt_…?");
+    }
+
+    #[test]
+    fn long_names_are_cut() {
+        assert_eq!(Escaped(&[b'a'; 5000]).to_string().chars().count(), LOGGED_CHARS_MAX + 1);
+        let many = b"tgt_".repeat(1000);
+        assert!(Escaped(&many).to_string().len() < 10_000);
+    }
+}

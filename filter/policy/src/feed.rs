@@ -1,0 +1,335 @@
+//! What proxy and control plane say to each other: one question, one answer, each authenticated.
+//!
+//! ```text
+//! proxy                                                             control plane
+//!   GET /feed/v1  x-tokengate-ask: base64(Ask)  x-tokengate-mac: base64(HMAC of method, path and Ask)
+//!   ───────────────────────────────────────────────────────────────▶  held until there is something newer, or 20 s
+//!   ◀───────────────────────────────────────────────────────────────  200, body: HMAC (32 bytes) ‖ Answer
+//! ```
+//!
+//! Question and answer are postcard behind one byte of version, and the HMAC is over exactly the bytes that are then
+//! read: there is no second form that two parsers could read differently. Each direction has a key of its own, both
+//! derived from the sync key. An answer repeats the question's nonce and instance, so an old answer, or another
+//! proxy's, is worth nothing. Whatever fails to open is discarded, and nothing in it has been looked at.
+
+use crate::hash::{hmac_sha256, hmac_sha256_matches};
+use crate::shard::SHARD_LEN_MAX;
+use crate::{SealKey, ShardCount, Timestamp};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// The path of the feed on the control plane.
+pub const PATH: &str = "/feed/v1";
+
+/// The header that carries the [`Ask`], in base64.
+pub const ASK_HEADER: &str = "x-tokengate-ask";
+
+/// The header that carries its HMAC, in base64.
+pub const MAC_HEADER: &str = "x-tokengate-mac";
+
+/// Bytes of shards that a page holds before the next one begins.
+pub const PAGE_LEN: usize = 512 * 1024;
+
+/// Bytes an answer may have: a page, one shard more, and the settings.
+pub const ANSWER_LEN_MAX: usize = PAGE_LEN + SHARD_LEN_MAX + crate::settings::SETTINGS_LEN_MAX + 4096;
+
+/// Bytes of a proxy's configured name.
+pub const NAME_LEN_MAX: usize = 64;
+
+/// Seconds for which the control plane holds a question to which there is nothing new to answer.
+pub const HOLD_SECONDS: u64 = 20;
+
+/// How far the clocks of proxy and control plane may differ, in milliseconds: generous, since the time in a question
+/// only keeps recorded questions from being played again for ever.
+pub const CLOCK_DIFFERENCE_MAX_MS: u64 = 15 * 60 * 1000;
+
+const VERSION: u8 = 1;
+const MAC_LEN: usize = 32;
+
+/// The secret that proxy and control plane share.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct SyncKey([u8; 32]);
+
+/// Why a text is no sync key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncKeyError;
+
+impl fmt::Display for SyncKeyError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .write_str("the sync key must have 32 to 512 printable ASCII characters (`tokengate sync-key` prints one)")
+    }
+}
+
+impl core::error::Error for SyncKeyError {}
+
+impl fmt::Debug for SyncKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SyncKey(…)")
+    }
+}
+
+impl SyncKey {
+    /// From the text of `TOKENGATE_SYNC_KEY`; white space around it is ignored, since files end with a newline.
+    pub fn parse(text: &str) -> Result<Self, SyncKeyError> {
+        let text = text.trim();
+        if (32..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Self(Sha256::digest(text.as_bytes()).into()))
+        } else {
+            Err(SyncKeyError)
+        }
+    }
+
+    /// The key under which keys are sealed in the settings.
+    pub fn seal_key(&self) -> SealKey {
+        SealKey::new(self.derive(b"tokengate v1: sealed keys"))
+    }
+
+    fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        hmac_sha256(&self.0, &[purpose])
+    }
+
+    fn ask_key(&self) -> [u8; 32] {
+        self.derive(b"tokengate v1: feed, proxy to control plane")
+    }
+
+    fn answer_key(&self) -> [u8; 32] {
+        self.derive(b"tokengate v1: feed, control plane to proxy")
+    }
+
+    /// Names the key without telling it, so that both sides can say in a log that they have different ones.
+    pub fn id(&self) -> u32 {
+        let [a, b, c, d, ..] = self.derive(b"tokengate v1: key id");
+        u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+/// A point in the history of a database, and the number of shards in which it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Names the history: another database, or another key of the hashes, has another epoch.
+    pub epoch: u64,
+    /// Counts its changes.
+    pub revision: u64,
+    /// Random with every revision, so that a database restored from a backup, which counts the same numbers again, is
+    /// not taken for the one that was lost.
+    pub tag: u64,
+    /// The number of shards.
+    pub shards: ShardCount,
+}
+
+/// What a proxy asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Which sync key ([`SyncKey::id`]).
+    pub key_id: u32,
+    /// The proxy process: random, the same for all its workers.
+    pub instance: [u8; 16],
+    /// The name that its configuration gives it.
+    pub name: String,
+    /// The time at the proxy.
+    pub sent_at: Timestamp,
+    /// Random, never used twice; the answer repeats it.
+    pub nonce: [u8; 16],
+    /// What is in force there: at the same time the acknowledgement that every worker decides from it.
+    pub at: Option<Position>,
+    /// The page of a full sync that is wanted next; `None`: changes since `at`.
+    pub cursor: Option<Cursor>,
+}
+
+/// Where a full sync stands. The control plane makes it; the proxy only brings it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The position at which the full sync began.
+    pub from: Position,
+    /// The first shard of the page.
+    pub shard: u32,
+}
+
+/// What the control plane answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer<'a> {
+    /// The question's.
+    pub nonce: [u8; 16],
+    /// The question's.
+    pub instance: [u8; 16],
+    /// The time at the control plane.
+    pub server_time: Timestamp,
+    /// What it is.
+    #[serde(borrow)]
+    pub news: News<'a>,
+}
+
+/// The content of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum News<'a> {
+    /// Nothing newer than the question's `at`.
+    Nothing,
+    /// All that changed since the question's `at`, whole.
+    Changes {
+        /// The position after them.
+        to: Position,
+        /// The changed values.
+        #[serde(borrow)]
+        items: Vec<Item<'a>>,
+    },
+    /// One page of everything.
+    Full {
+        /// Where this page begins.
+        page: Cursor,
+        /// The position that holds once the last page is in.
+        to: Position,
+        /// The next page; `None`: this was the last.
+        next: Option<Cursor>,
+        /// The values of this page.
+        #[serde(borrow)]
+        items: Vec<Item<'a>>,
+    },
+}
+
+/// One value of the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item<'a> {
+    /// Which.
+    pub key: ItemKey,
+    /// The revision that last changed it.
+    pub revision: u64,
+    /// Its encoded form.
+    #[serde(borrow)]
+    pub bytes: &'a [u8],
+}
+
+/// Names a value of the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ItemKey {
+    /// The settings document.
+    Settings,
+    /// The shard of tokens with this number.
+    Tokens(u32),
+}
+
+impl Ask {
+    /// The question and its HMAC, as bytes for the two headers.
+    pub fn seal(&self, key: &SyncKey) -> Option<(Vec<u8>, [u8; MAC_LEN])> {
+        let bytes = postcard::to_extend(self, alloc::vec![VERSION]).ok()?;
+        let mac = hmac_sha256(&key.ask_key(), &[ASK_CONTEXT, &bytes]);
+        Some((bytes, mac))
+    }
+
+    /// Opens a question: `None` for anything that was not sealed with this key.
+    pub fn open(bytes: &[u8], mac: &[u8], key: &SyncKey) -> Option<Self> {
+        if !hmac_sha256_matches(&key.ask_key(), &[ASK_CONTEXT, bytes], mac) {
+            return None;
+        }
+        let (version, rest) = bytes.split_first()?;
+        let ask: Self = postcard::from_bytes(rest).ok()?;
+        (*version == VERSION && ask.name.len() <= NAME_LEN_MAX).then_some(ask)
+    }
+}
+
+/// Method and path belong to what is authenticated; this feed has one of each.
+const ASK_CONTEXT: &[u8] = b"GET /feed/v1\n";
+
+impl<'a> Answer<'a> {
+    /// The body of the answer.
+    pub fn seal(&self, key: &SyncKey) -> Option<Vec<u8>> {
+        let mut bytes = alloc::vec![0; MAC_LEN];
+        bytes.push(VERSION);
+        let mut bytes = postcard::to_extend(self, bytes).ok()?;
+        let (mac, message) = bytes.split_at_mut_checked(MAC_LEN)?;
+        mac.copy_from_slice(&hmac_sha256(&key.answer_key(), &[message]));
+        Some(bytes)
+    }
+
+    /// Opens an answer to this question: `None` for anything that was not sealed with this key for this question.
+    pub fn open(bytes: &'a [u8], ask: &Ask, key: &SyncKey) -> Option<Self> {
+        if bytes.len() > ANSWER_LEN_MAX {
+            return None;
+        }
+        let (mac, message) = bytes.split_at_checked(MAC_LEN)?;
+        if !hmac_sha256_matches(&key.answer_key(), &[message], mac) {
+            return None;
+        }
+        let (version, rest) = message.split_first()?;
+        let answer: Self = postcard::from_bytes(rest).ok()?;
+        let ours = *version == VERSION && answer.nonce == ask.nonce && answer.instance == ask.instance;
+        ours.then_some(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn key(text: &str) -> SyncKey {
+        SyncKey::parse(&text.repeat(32)).unwrap()
+    }
+
+    fn position() -> Position {
+        Position { epoch: 1, revision: 2, tag: 3, shards: ShardCount::from_bits(6).unwrap() }
+    }
+
+    fn ask() -> Ask {
+        Ask {
+            key_id: key("k").id(),
+            instance: [1; 16],
+            name: "edge-1".into(),
+            sent_at: Timestamp::from_millis(5),
+            nonce: [2; 16],
+            at: Some(position()),
+            cursor: None,
+        }
+    }
+
+    fn answer(items: Vec<Item<'_>>) -> Answer<'_> {
+        let news = News::Changes { to: position(), items };
+        Answer { nonce: [2; 16], instance: [1; 16], server_time: Timestamp::from_millis(6), news }
+    }
+
+    #[test]
+    fn a_question_opens_under_its_own_key_only() {
+        let (bytes, mac) = ask().seal(&key("k")).unwrap();
+        assert_eq!(Ask::open(&bytes, &mac, &key("k")), Some(ask()));
+        assert_eq!(Ask::open(&bytes, &mac, &key("x")), None);
+        assert_eq!(Ask::open(&bytes[1..], &mac, &key("k")), None);
+    }
+
+    #[test]
+    fn attack_a_question_is_no_answer() {
+        let (bytes, mac) = ask().seal(&key("k")).unwrap();
+        let reflected = [mac.as_slice(), &bytes].concat();
+        assert_eq!(Answer::open(&reflected, &ask(), &key("k")), None);
+    }
+
+    #[test]
+    fn attack_an_answer_to_another_question_or_another_proxy() {
+        let item = Item { key: ItemKey::Tokens(7), revision: 2, bytes: b"shard" };
+        let bytes = answer(vec![item]).seal(&key("k")).unwrap();
+        assert_eq!(Answer::open(&bytes, &ask(), &key("k")), Some(answer(vec![item])));
+        assert_eq!(Answer::open(&bytes, &Ask { nonce: [9; 16], ..ask() }, &key("k")), None);
+        assert_eq!(Answer::open(&bytes, &Ask { instance: [9; 16], ..ask() }, &key("k")), None);
+        assert_eq!(Answer::open(&bytes, &ask(), &key("x")), None);
+    }
+
+    #[test]
+    fn attack_any_changed_bit_of_an_answer_is_noticed() {
+        let bytes = answer(vec![]).seal(&key("k")).unwrap();
+        for index in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[index] ^= 1;
+            assert_eq!(Answer::open(&changed, &ask(), &key("k")), None, "byte {index}");
+        }
+        assert_eq!(Answer::open(&[], &ask(), &key("k")), None);
+    }
+
+    #[test]
+    fn a_short_sync_key_is_refused() {
+        assert_eq!(SyncKey::parse("secret").unwrap_err(), SyncKeyError);
+        assert!(SyncKey::parse(&alloc::format!(" {}\n", "x".repeat(32))).is_ok());
+    }
+}

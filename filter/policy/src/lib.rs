@@ -1,0 +1,65 @@
+//! The rules of Tokengate: **facts in, verdict out**.
+//!
+//! The filter decides with this crate in the request path; the control plane validates, mints, encodes and judges with
+//! it. A rule is written once, here. The crate performs no I/O and knows neither clock nor randomness nor any proxy:
+//! what it needs is an argument (`no_std` makes the rest unnameable, not merely forbidden).
+//!
+//! The way of a request, each arrow a function:
+//!
+//! ```text
+//! header bytes ─ Request::read ─▶ Credential ─ HashKeys::hash ─▶ TokenHash ─ Shard::find ─▶ TokenRecord
+//!              ─ decide ─▶ Verdict ─ headers::edits ─▶ header edits, or problem::Problem ─▶ a reply of ours
+//! ```
+//!
+//! ```
+//! use policy::{Facts, Found, Request, Settings, Site, Snapshot, Timestamp, Verdict, decide, DenyReason};
+//!
+//! let site = Site::default();
+//! let headers: [(&[u8], &[u8]); 2] = [(b":path", b"/rest/api/2/issue/JRA-1"), (b"authorization", b"Bearer tgt_typo")];
+//! let request = Request::read(&headers, &site);
+//! let settings = Settings::default();
+//! let verdict = decide(&Facts {
+//!     request: &request,
+//!     snapshot: Snapshot::Ready { settings: &settings, age_ms: 0 },
+//!     found: &Found::NotLookedUp,
+//!     now: Timestamp::from_millis(1_800_000_000_000),
+//! });
+//! assert!(matches!(verdict, Verdict::Deny(DenyReason::MistypedToken)));
+//! ```
+//!
+//! Deliberately without: restrictions, address rules and the settings that go with them (they have their own issues),
+//! and everything that is the host's: reading shared data, writing headers, asking the time.
+#![no_std]
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic: that is how it fails")
+)]
+
+extern crate alloc;
+
+pub mod calls;
+pub mod credential;
+mod decide;
+mod deny;
+pub mod feed;
+pub mod hash;
+pub mod headers;
+pub mod path;
+pub mod problem;
+pub mod record;
+mod request;
+pub mod settings;
+pub mod shard;
+mod site;
+mod time;
+pub mod token;
+
+pub use decide::{Facts, Found, Grant, Snapshot, Verdict, decide};
+pub use deny::DenyReason;
+pub use hash::{HashKey, HashKeys, TokenHash};
+pub use record::{Owner, TokenRecord, TokenState};
+pub use request::Request;
+pub use settings::{FilterKeys, SealKey, Settings};
+pub use shard::{Shard, ShardCount, ShardError};
+pub use site::{Site, SiteError};
+pub use time::Timestamp;
