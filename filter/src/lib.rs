@@ -1,1 +1,27 @@
-//! x
+//! Tokengate's filter: proxy-wasm outside, [`policy`] inside, and as little as possible between them.
+//!
+//! What outlives a request lives in the proxy's shared data ([`store`], [`snapshot`]), since a VM may be gone at any
+//! moment. One VM of a proxy holds a [`lease`] and keeps the snapshot current ([`feed`]); every VM decides from it.
+//! All of these are plain Rust over a trait, tested natively; only `adapter` (compiled for Wasm alone) knows the host,
+//! and only `adapter::host` is `unsafe`.
+//!
+//! Deliberately without: rules (they are [`policy`]'s), a body of its own to wait for (with the restrictions), and any
+//! state in memory that correctness needs.
+
+#![cfg_attr(
+    test,
+    expect(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "a test may panic: that is how it fails"
+    )
+)]
+
+#[cfg(target_arch = "wasm32")]
+mod adapter;
+pub mod config;
+pub mod feed;
+pub mod lease;
+pub mod snapshot;
+pub mod store;

@@ -8,6 +8,8 @@ pub enum DenyReason {
     NotReady,
     /// The part of the snapshot that holds this token cannot be read.
     SnapshotUnreadable,
+    /// The proxy failed at something the filter asked of it (principle 3).
+    ProxyFailure,
     /// More than one credential, or one that cannot be read (U15).
     BadCredentials,
     /// The path means different things to different readers (principle 5).
@@ -34,9 +36,10 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// All of them, for tables and counters.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NotReady,
         Self::SnapshotUnreadable,
+        Self::ProxyFailure,
         Self::BadCredentials,
         Self::AmbiguousPath,
         Self::PathNotProtected,
@@ -63,7 +66,7 @@ impl DenyReason {
             | Self::TokenNotYetValid
             | Self::TokenExpired
             | Self::OwnerSuspended => 401,
-            Self::NotReady | Self::SnapshotUnreadable => 503,
+            Self::NotReady | Self::SnapshotUnreadable | Self::ProxyFailure => 503,
         }
     }
 
@@ -72,6 +75,7 @@ impl DenyReason {
         match self {
             Self::NotReady => "not_ready",
             Self::SnapshotUnreadable => "snapshot_unreadable",
+            Self::ProxyFailure => "proxy_failure",
             Self::BadCredentials => "bad_credentials",
             Self::AmbiguousPath => "ambiguous_path",
             Self::PathNotProtected => "path_not_protected",
@@ -91,6 +95,7 @@ impl DenyReason {
         match self {
             Self::NotReady => "The proxy has no current list of tokens yet; try again shortly.",
             Self::SnapshotUnreadable => "The proxy cannot read its list of tokens; try again shortly.",
+            Self::ProxyFailure => "The proxy failed while judging this request; try again shortly.",
             Self::BadCredentials => {
                 "Send one Authorization header: Basic with the base64 of USER:TOKEN, or Bearer with the token."
             }

@@ -49,12 +49,15 @@ impl Request {
         self.area == Ok(Area::Ready)
     }
 
+    /// Whether a verdict depends on anything but the request itself.
+    pub fn needs_snapshot(&self) -> bool {
+        matches!(self.area, Ok(Area::Protected | Area::ControlPlane))
+    }
+
     /// The hash under which to look in the snapshot, if anything is to be looked up.
     pub fn token_hash(&self, keys: &HashKeys) -> Option<TokenHash> {
-        match self.area {
-            Ok(Area::Protected | Area::ControlPlane) => self.credential.to_look_up().map(|secret| keys.hash(secret)),
-            Ok(Area::Open | Area::Ready) | Err(Ambiguous) => None,
-        }
+        let secret = self.credential.to_look_up().filter(|_| self.needs_snapshot())?;
+        Some(keys.hash(secret))
     }
 
     /// The id under which the proxy logs this request, for the reply and the log.

@@ -1,0 +1,308 @@
+//! The plugin as a whole: its configuration, its ticks, and what all its requests share.
+
+use super::counters::Counters;
+use super::host::{self, Level, ProxyData};
+use super::http::Http;
+use crate::config::Config;
+use crate::feed::{ASK_TIMEOUT_MS, Client, Effect, Event, Note, View};
+use crate::lease::{self, RENEW_MS};
+use crate::snapshot::{self, Head, Unreadable};
+use crate::store::{HostFailure, SharedData, Write};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use policy::feed::{ASK_HEADER, Ask, MAC_HEADER, PATH, SyncKey};
+use policy::{DenyReason, Facts, FilterKeys, Found, Request, Settings, Site, Snapshot, Verdict, decide};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How often the plugin is woken.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The environment variable of the proxy process that holds the sync key.
+const SYNC_KEY_VARIABLE: &str = "TOKENGATE_SYNC_KEY";
+
+/// The root context of one plugin configuration in one VM.
+#[derive(Default)]
+pub(crate) struct Root {
+    judge: Option<Rc<Judge>>,
+    feed: Option<Feed>,
+}
+
+/// What every request needs, read-only but for a cache that may vanish.
+pub(crate) struct Judge {
+    site: Site,
+    sync_key: Option<SyncKey>,
+    cache: RefCell<Option<CachedSettings>>,
+    pub(crate) counters: Counters,
+}
+
+struct CachedSettings {
+    /// Epoch, generation and revision: settings of the same three are the same.
+    of: (u64, u32, u64),
+    settings: Rc<(Settings, FilterKeys)>,
+}
+
+/// The part of this VM in keeping the snapshot current.
+struct Feed {
+    client: Client,
+    cluster: String,
+    holder: u64,
+    holds_lease: bool,
+    lease_seen_at: Option<u64>,
+    call: Option<u32>,
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, _headers: usize, body_size: usize, _trailers: usize) {
+        let (Some(feed), Some(judge)) = (&mut self.feed, &self.judge) else {
+            return;
+        };
+        if feed.call != Some(token) {
+            return; // an answer to a question that was given up
+        }
+        feed.call = None;
+        // Headers are not looked at: there may be none, and what counts is authenticated in the body.
+        let body = if body_size == 0 { Ok(Vec::new()) } else { host::http_call_body() };
+        let outcome = match body {
+            Ok(body) if !body.is_empty() => feed.handle(Event::Answered(&body), judge),
+            _ => feed.handle(Event::Unanswered, judge),
+        };
+        if outcome.is_err() {
+            judge.counters.count("feed.host_failures");
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let Ok(bytes) = host::plugin_configuration() else {
+            return false;
+        };
+        let config = match Config::parse(&bytes) {
+            Ok(config) => config,
+            Err(error) => {
+                host::log(Level::Error, &format!("Tokengate: the plugin configuration is refused: {error}"));
+                return false;
+            }
+        };
+        for field in &config.unknown {
+            host::log(
+                Level::Warn,
+                &format!("Tokengate: unknown field in the plugin configuration, ignored: {field:?}"),
+            );
+        }
+        // Without the key the filter still judges, and says 503: it must not leave the chain.
+        let sync_key = std::env::var(SYNC_KEY_VARIABLE).ok().and_then(|text| SyncKey::parse(&text).ok());
+        if sync_key.is_none() {
+            host::log(
+                Level::Error,
+                &format!("Tokengate: {SYNC_KEY_VARIABLE} is not set, or not 32 to 512 characters; nothing is admitted"),
+            );
+        }
+        self.feed = None;
+        if let (Some(cluster), Some(key)) = (config.feed_cluster, &sync_key)
+            && let Ok(holder) = getrandom::u64()
+            && host::set_tick_period(TICK).is_ok()
+        {
+            let client = Client::new(key.clone(), config.proxy_name);
+            self.feed = Some(Feed { client, cluster, holder, holds_lease: false, lease_seen_at: None, call: None });
+        }
+        self.judge = Some(Rc::new(Judge {
+            site: config.site,
+            sync_key,
+            cache: RefCell::new(None),
+            counters: Counters::default(),
+        }));
+        true
+    }
+
+    fn on_tick(&mut self) {
+        if let (Some(feed), Some(judge)) = (&mut self.feed, &self.judge)
+            && feed.tick(judge).is_err()
+        {
+            judge.counters.count("feed.host_failures");
+        }
+    }
+
+    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        // A plugin without a configuration in force judges by the default one, and so admits nothing.
+        let judge = self.judge.clone().unwrap_or_else(|| {
+            let (site, cache) = (Site::default(), RefCell::new(None));
+            Rc::new(Judge { site, sync_key: None, cache, counters: Counters::default() })
+        });
+        Some(Box::new(Http::new(judge)))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl Judge {
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Gathers the facts and decides. What cannot be read is read once more from the head on: a new generation may have
+    /// come into force between two reads.
+    pub(crate) fn verdict(&self, request: &Request, data: &impl SharedData) -> Verdict {
+        let first = self.judge_once(request, data);
+        match first {
+            Ok(Verdict::Deny(DenyReason::SnapshotUnreadable)) | Err(_) => {
+                self.judge_once(request, data).unwrap_or(Verdict::Deny(DenyReason::ProxyFailure))
+            }
+            Ok(verdict) => verdict,
+        }
+    }
+
+    fn judge_once(&self, request: &Request, data: &impl SharedData) -> Result<Verdict, HostFailure> {
+        let now = host::wall_clock()?;
+        let decided = |snapshot, found| decide(&Facts { request, snapshot, found, now });
+        if !request.needs_snapshot() {
+            return Ok(decided(Snapshot::Missing, &Found::NotLookedUp));
+        }
+        let Ok(Some((head, settings))) = self.in_force(data) else {
+            return Ok(decided(Snapshot::Missing, &Found::NotLookedUp));
+        };
+        let (settings, keys) = &*settings;
+        let found = match request.token_hash(&keys.token_hash) {
+            Some(hash) => snapshot::find(data, &head, &hash),
+            None => Found::NotLookedUp,
+        };
+        let age_ms = head.age_ms(host::monotonic_clock()?);
+        Ok(decided(Snapshot::Ready { settings, age_ms }, &found))
+    }
+
+    /// The head in force and its settings, which are kept for as long as the head says that they are the same.
+    fn in_force(&self, data: &impl SharedData) -> Result<Option<(Head, Rc<(Settings, FilterKeys)>)>, Unreadable> {
+        let (Some(key), Some(head)) = (&self.sync_key, snapshot::head(data)?) else {
+            return Ok(None);
+        };
+        let of = (head.position.epoch, head.generation, head.settings_revision);
+        let mut cache = self.cache.borrow_mut();
+        if let Some(cached) = cache.as_ref().filter(|cached| cached.of == of) {
+            return Ok(Some((head, cached.settings.clone())));
+        }
+        let settings = Rc::new(snapshot::settings(data, &head, key)?);
+        *cache = Some(CachedSettings { of, settings: settings.clone() });
+        Ok(Some((head, settings)))
+    }
+
+    /// Status and body for whoever asks whether this proxy can decide.
+    pub(crate) fn readiness(&self) -> (u16, String) {
+        let in_force = self.in_force(&ProxyData);
+        let (Ok(Some((head, settings))), Ok(now)) = (in_force, host::monotonic_clock()) else {
+            return (503, r#"{"ready":false,"revision":null,"age_ms":null}"#.into());
+        };
+        let age_ms = head.age_ms(now);
+        let ready = Snapshot::Ready { settings: &settings.0, age_ms }.is_ready();
+        let body = format!(r#"{{"ready":{ready},"revision":{},"age_ms":{age_ms}}}"#, head.position.revision);
+        (if ready { 200 } else { 503 }, body)
+    }
+}
+
+impl Feed {
+    fn tick(&mut self, judge: &Judge) -> Result<(), HostFailure> {
+        let now = host::monotonic_clock()?;
+        if self.lease_seen_at.is_none_or(|seen| now.saturating_sub(seen) >= RENEW_MS) {
+            self.lease_seen_at = Some(now);
+            let holds = lease::hold(&ProxyData, self.holder, now)?;
+            if self.holds_lease && !holds {
+                self.handle(Event::LeaseLost, judge)?;
+                self.call = None;
+            }
+            self.holds_lease = holds;
+            if let Ok(Some(head)) = snapshot::head(&ProxyData) {
+                judge.counters.set("snapshot.age_seconds", head.age_ms(now) / 1000);
+            }
+        }
+        if !self.holds_lease {
+            return Ok(());
+        }
+        let random = |_| HostFailure;
+        let (mut nonce, mut instance) = ([0; 16], [0; 16]);
+        getrandom::fill(&mut nonce).map_err(random)?;
+        getrandom::fill(&mut instance).map_err(random)?;
+        let instance = snapshot::instance(&ProxyData, instance)?;
+        self.handle(Event::Tick { wall: host::wall_clock()?, nonce, instance }, judge)
+    }
+
+    /// Tells the client what happened and does what it says.
+    fn handle(&mut self, event: Event<'_>, judge: &Judge) -> Result<(), HostFailure> {
+        let view = self.view()?;
+        for effect in self.client.on(event, &view) {
+            let write = match effect {
+                Effect::Ask(ask) => {
+                    self.ask(&ask, judge)?;
+                    Ok(Write::Done)
+                }
+                Effect::Claim(generation) => {
+                    judge.counters.count("feed.full_syncs");
+                    snapshot::claim_generation(&ProxyData, generation)
+                }
+                Effect::Write { generation, items } => snapshot::write_items(&ProxyData, generation, &items),
+                Effect::PutHead(head) => {
+                    judge.counters.set("snapshot.revision", head.position.revision);
+                    snapshot::put_head(&ProxyData, &head)
+                }
+                Effect::Note(note) => {
+                    say(note, judge);
+                    Ok(Write::Done)
+                }
+            };
+            if write != Ok(Write::Done) {
+                judge.counters.count("feed.fenced");
+                let view = self.view()?;
+                self.client.on(Event::Fenced, &view);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn view(&self) -> Result<View, HostFailure> {
+        let now = host::monotonic_clock()?;
+        // A head that cannot be read is as good as none: a full sync puts a new one in its place.
+        let head = snapshot::head(&ProxyData).ok().flatten();
+        Ok(View { now, head, last_generation: snapshot::last_generation(&ProxyData)? })
+    }
+
+    fn ask(&mut self, ask: &Ask, judge: &Judge) -> Result<(), HostFailure> {
+        let key = judge.sync_key.as_ref().ok_or(HostFailure)?;
+        let (bytes, mac) = ask.seal(key).ok_or(HostFailure)?;
+        let (bytes, mac) = (BASE64.encode(bytes), BASE64.encode(mac));
+        let headers = vec![
+            (":method", "GET"),
+            (":path", PATH),
+            (":authority", "tokengate"),
+            (ASK_HEADER, bytes.as_str()),
+            (MAC_HEADER, mac.as_str()),
+        ];
+        match host::dispatch_http_call(&self.cluster, headers, Duration::from_millis(ASK_TIMEOUT_MS)) {
+            Ok(call) => {
+                self.call = Some(call);
+                Ok(())
+            }
+            Err(HostFailure) => self.handle(Event::Unanswered, judge),
+        }
+    }
+}
+
+fn say(note: Note, judge: &Judge) {
+    match note {
+        Note::InForce(position) => {
+            judge.counters.count("feed.updates");
+            host::log(Level::Info, &format!("Tokengate: snapshot revision {} is in force", position.revision));
+        }
+        Note::Discarded(fault) => {
+            judge.counters.count("feed.discarded");
+            host::log(Level::Warn, &format!("Tokengate: an answer of the control plane was discarded: {fault:?}"));
+        }
+        Note::Unreachable => {
+            host::log(Level::Warn, "Tokengate: the control plane does not answer; going on with what is in force");
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The client's side of the feed: events in, effects out.
+//!
+//! It holds no connection, reads no clock and writes nothing: the adapter tells it what happened and does what it says.
+//! What is in force it never remembers, but is shown with every event, since another VM may have changed it.
+//!
+//! ```text
+//! Tick ──▶ Ask ──▶ (answer) ──▶ Nothing:  PutHead (it is as current as the question)
+//!                               Changes:  Write all, then PutHead; the next question after 40 ms acknowledges
+//!                               Full:     Claim a generation, Write page after page, PutHead after the last
+//! ```
+//!
+//! Everything in an answer is checked before any of it is believed; whatever is wrong about it costs this answer, never
+//! what is in force.
+
+use crate::snapshot::{Head, OwnedItem};
+use policy::feed::{Answer, Ask, Cursor, Item, ItemKey, News, Position, SyncKey};
+use policy::{Settings, Shard, Timestamp};
+
+/// How long a new position must have been in force before it is acknowledged, in milliseconds: by then no VM decides
+/// from anything older.
+pub const ACKNOWLEDGE_AFTER_MS: u64 = 40;
+
+/// After how long a question counts as lost, in milliseconds; above the time for which the control plane holds one.
+pub const ASK_TIMEOUT_MS: u64 = 30_000;
+
+const BACKOFF_MIN_MS: u64 = 100;
+const BACKOFF_MAX_MS: u64 = 500;
+
+/// What the client is told besides the event: the proxy as it is at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// Milliseconds of the monotonic clock.
+    pub now: u64,
+    /// What is in force.
+    pub head: Option<Head>,
+    /// The last generation that anybody began.
+    pub last_generation: u32,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Time has passed; this VM holds the lease.
+    Tick {
+        /// The time of day, for the question.
+        wall: Timestamp,
+        /// Random, never used twice.
+        nonce: [u8; 16],
+        /// Which proxy process this is.
+        instance: [u8; 16],
+    },
+    /// The body that came for the question under way.
+    Answered(&'a [u8]),
+    /// No answer came, or none with a body.
+    Unanswered,
+    /// A write was kept out by a newer one, or the host refused it: somebody else is further.
+    Fenced,
+    /// Another VM holds the lease now.
+    LeaseLost,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send this question.
+    Ask(Ask),
+    /// Begin this generation.
+    Claim(u32),
+    /// Write these values of a generation.
+    Write {
+        /// The generation.
+        generation: u32,
+        /// The values.
+        items: Vec<OwnedItem>,
+    },
+    /// Put this in force.
+    PutHead(Head),
+    /// Say this in the log, once.
+    Note(Note),
+}
+
+/// What is worth saying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A new position is in force.
+    InForce(Position),
+    /// An answer was discarded.
+    Discarded(Fault),
+    /// The control plane does not answer; said once until it does.
+    Unreachable,
+}
+
+/// Why an answer was discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It was not sealed with our key for our question.
+    NotAuthentic,
+    /// It does not follow from what is in force, or from the page before.
+    OutOfStep,
+    /// A value in it cannot be read.
+    UnreadableItem,
+}
+
+/// The client of one VM.
+#[derive(Debug)]
+pub struct Client {
+    key: SyncKey,
+    name: String,
+    under_way: Option<Question>,
+    full_sync: Option<FullSync>,
+    not_before: u64,
+    backoff: u64,
+    unreachable_said: bool,
+}
+
+#[derive(Debug)]
+struct Question {
+    ask: Ask,
+    sent_at: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FullSync {
+    generation: u32,
+    next: Cursor,
+    settings_revision: Option<u64>,
+}
+
+impl Client {
+    /// A client that calls itself by this name.
+    pub fn new(key: SyncKey, name: String) -> Self {
+        Self {
+            key,
+            name,
+            under_way: None,
+            full_sync: None,
+            not_before: 0,
+            backoff: BACKOFF_MIN_MS,
+            unreachable_said: false,
+        }
+    }
+
+    /// Takes an event; gives what is to be done, in this order. If one of these is kept out ([`Event::Fenced`]), the
+    /// rest of them must not be done.
+    pub fn on(&mut self, event: Event<'_>, view: &View) -> Vec<Effect> {
+        match event {
+            Event::Tick { wall, nonce, instance } => self.tick(wall, nonce, instance, view),
+            Event::Answered(body) => match self.under_way.take() {
+                Some(question) => self.answered(body, question, view),
+                None => Vec::new(), // it came after all, too late
+            },
+            Event::Unanswered => match self.under_way.take() {
+                Some(_) => self.unanswered(view),
+                None => Vec::new(),
+            },
+            Event::Fenced => {
+                self.full_sync = None;
+                self.wait_longer(view);
+                Vec::new()
+            }
+            Event::LeaseLost => {
+                self.full_sync = None;
+                self.under_way = None;
+                Vec::new()
+            }
+        }
+    }
+
+    fn tick(&mut self, wall: Timestamp, nonce: [u8; 16], instance: [u8; 16], view: &View) -> Vec<Effect> {
+        if let Some(question) = &self.under_way {
+            if view.now.saturating_sub(question.sent_at) <= ASK_TIMEOUT_MS {
+                return Vec::new();
+            }
+            self.under_way = None;
+            return self.unanswered(view);
+        }
+        let settled = view.head.is_none_or(|head| view.now >= head.in_force_since.saturating_add(ACKNOWLEDGE_AFTER_MS));
+        if view.now < self.not_before || !(settled || self.full_sync.is_some()) {
+            return Vec::new();
+        }
+        let ask = Ask {
+            key_id: self.key.id(),
+            instance,
+            name: self.name.clone(),
+            sent_at: wall,
+            nonce,
+            at: view.head.filter(|_| settled).map(|head| head.position),
+            cursor: self.full_sync.map(|sync| sync.next),
+        };
+        self.under_way = Some(Question { ask: ask.clone(), sent_at: view.now });
+        vec![Effect::Ask(ask)]
+    }
+
+    fn answered(&mut self, body: &[u8], question: Question, view: &View) -> Vec<Effect> {
+        let effects = match Answer::open(body, &question.ask, &self.key) {
+            None => Err(Fault::NotAuthentic),
+            Some(answer) => self.take(answer.news, &question, view),
+        };
+        match effects {
+            Ok(effects) => {
+                self.backoff = BACKOFF_MIN_MS;
+                self.not_before = view.now;
+                self.unreachable_said = false;
+                effects
+            }
+            Err(fault) => {
+                self.full_sync = None;
+                self.wait_longer(view);
+                vec![Effect::Note(Note::Discarded(fault))]
+            }
+        }
+    }
+
+    fn take(&mut self, news: News<'_>, question: &Question, view: &View) -> Result<Vec<Effect>, Fault> {
+        match news {
+            News::Nothing => {
+                let head = self.head_asked_about(question, view)?;
+                Ok(vec![Effect::PutHead(Head { current_at: question.sent_at, ..head })])
+            }
+            News::Changes { to, items } => {
+                let head = self.head_asked_about(question, view)?;
+                self.changes(to, &items, head, question, view)
+            }
+            News::Full { page, to, next, items } => self.full(page, to, next, &items, question, view),
+        }
+    }
+
+    /// The head in force, if the question was about it and no full sync is under way.
+    fn head_asked_about(&self, question: &Question, view: &View) -> Result<Head, Fault> {
+        view.head
+            .filter(|head| question.ask.at == Some(head.position) && question.ask.cursor.is_none())
+            .ok_or(Fault::OutOfStep)
+    }
+
+    fn changes(
+        &self,
+        to: Position,
+        items: &[Item<'_>],
+        head: Head,
+        question: &Question,
+        view: &View,
+    ) -> Result<Vec<Effect>, Fault> {
+        let from = head.position;
+        if to.epoch != from.epoch || to.shards != from.shards || to.revision <= from.revision {
+            return Err(Fault::OutOfStep);
+        }
+        let checked = self.check(items, to)?;
+        let settings_revision = checked.settings_revision.unwrap_or(head.settings_revision);
+        let head =
+            Head { position: to, settings_revision, in_force_since: view.now, current_at: question.sent_at, ..head };
+        let write = Effect::Write { generation: head.generation, items: checked.items };
+        Ok(vec![write, Effect::PutHead(head), Effect::Note(Note::InForce(to))])
+    }
+
+    fn full(
+        &mut self,
+        page: Cursor,
+        to: Position,
+        next: Option<Cursor>,
+        items: &[Item<'_>],
+        question: &Question,
+        view: &View,
+    ) -> Result<Vec<Effect>, Fault> {
+        let mut effects = Vec::new();
+        let mut sync = match self.full_sync {
+            Some(sync) if page == sync.next && question.ask.cursor == Some(page) => sync,
+            _ if page.shard == 0 => {
+                let generation = next_generation(view);
+                effects.push(Effect::Claim(generation));
+                FullSync { generation, next: page, settings_revision: None }
+            }
+            _ => return Err(Fault::OutOfStep),
+        };
+        let shards = page.from.shards;
+        let end = next.map_or(shards.get(), |next| next.shard);
+        let follows = next.is_none_or(|next| next.from == page.from);
+        if to.epoch != page.from.epoch || to.shards != shards || !follows || end <= page.shard || end > shards.get() {
+            return Err(Fault::OutOfStep);
+        }
+        // Every shard of the page is there, in order: none may be missing from a generation. Behind the last page's
+        // shards stand those that changed while the pages went out.
+        let expected = (page.shard..end).map(ItemKey::Tokens);
+        let in_page = usize::try_from(end.saturating_sub(page.shard)).unwrap_or(usize::MAX);
+        let in_order = items.len() >= in_page && items.iter().zip(expected).all(|(item, key)| item.key == key);
+        if !in_order || (next.is_some() && items.len() != in_page) {
+            return Err(Fault::OutOfStep);
+        }
+        let checked = self.check(items, to)?;
+        sync.settings_revision = checked.settings_revision.or(sync.settings_revision);
+        effects.push(Effect::Write { generation: sync.generation, items: checked.items });
+        match next {
+            Some(next) => self.full_sync = Some(FullSync { next, ..sync }),
+            None => {
+                self.full_sync = None;
+                effects.push(Effect::PutHead(Head {
+                    generation: sync.generation,
+                    position: to,
+                    settings_revision: sync.settings_revision.ok_or(Fault::OutOfStep)?,
+                    in_force_since: view.now,
+                    current_at: question.sent_at,
+                }));
+                effects.push(Effect::Note(Note::InForce(to)));
+            }
+        }
+        Ok(effects)
+    }
+
+    /// Reads every value once, so that nothing unreadable ever gets into the snapshot.
+    fn check(&self, items: &[Item<'_>], to: Position) -> Result<Checked, Fault> {
+        let mut settings_revision = None;
+        for item in items {
+            let readable = match item.key {
+                ItemKey::Settings => {
+                    settings_revision = Some(item.revision);
+                    Settings::decode(item.bytes, &self.key.seal_key()).is_some()
+                }
+                ItemKey::Tokens(number) => number < to.shards.get() && Shard::decode(item.bytes).is_ok(),
+            };
+            if !readable || item.revision > to.revision {
+                return Err(Fault::UnreadableItem);
+            }
+        }
+        let items = items
+            .iter()
+            .map(|item| OwnedItem { key: item.key, revision: item.revision, bytes: item.bytes.to_vec() })
+            .collect();
+        Ok(Checked { items, settings_revision })
+    }
+
+    fn unanswered(&mut self, view: &View) -> Vec<Effect> {
+        self.wait_longer(view);
+        if std::mem::replace(&mut self.unreachable_said, true) {
+            Vec::new()
+        } else {
+            vec![Effect::Note(Note::Unreachable)]
+        }
+    }
+
+    fn wait_longer(&mut self, view: &View) {
+        self.not_before = view.now.saturating_add(self.backoff);
+        self.backoff = self.backoff.saturating_mul(2).min(BACKOFF_MAX_MS);
+    }
+}
+
+struct Checked {
+    items: Vec<OwnedItem>,
+    settings_revision: Option<u64>,
+}
+
+/// The next generation that nobody has begun and whose keys are not those in force.
+fn next_generation(view: &View) -> u32 {
+    let next = view.last_generation.saturating_add(1);
+    match view.head {
+        Some(head) if head.generation & 1 == next & 1 => next.saturating_add(1),
+        _ => next,
+    }
+}
+
+#[cfg(test)]
+mod tests;

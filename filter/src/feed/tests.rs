@@ -1,0 +1,275 @@
+//! The client against answers that the tests seal, and a shared-data map that keeps what it writes.
+
+use super::*;
+use crate::snapshot;
+use crate::store::Write;
+use crate::store::tests::Map;
+use policy::hash::{HashKey, HashKeys};
+use policy::{FilterKeys, Found, Owner, ShardCount, TokenHash, TokenRecord, TokenState};
+
+struct Proxy {
+    map: Map,
+    client: Client,
+    now: u64,
+    nonces: u128,
+    notes: Vec<Note>,
+}
+
+fn key() -> SyncKey {
+    SyncKey::parse(&"k".repeat(32)).unwrap()
+}
+
+fn at(revision: u64) -> Position {
+    Position { epoch: 7, revision, tag: revision * 1000, shards: ShardCount::from_bits(6).unwrap() }
+}
+
+fn settings_item() -> Vec<u8> {
+    let keys = FilterKeys { token_hash: HashKeys::new(vec![HashKey::new([1; 32])]).unwrap() };
+    Settings::default().encode(&keys, &key().seal_key(), [0; 24]).unwrap()
+}
+
+fn shard_with(id: &str) -> Vec<u8> {
+    let record = TokenRecord {
+        id: id.into(),
+        owner: Owner { name: "alice".into(), email: None },
+        created_at: Timestamp::from_millis(0),
+        valid_from: None,
+        expires_at: None,
+        state: TokenState::Active,
+    };
+    Shard::encode([(&TokenHash::from_bytes([0; 32]), &record)]).unwrap()
+}
+
+impl Proxy {
+    fn new() -> Self {
+        Self { map: Map::default(), client: Client::new(key(), "test".into()), now: 1000, nonces: 0, notes: vec![] }
+    }
+
+    fn view(&self) -> View {
+        let head = snapshot::head(&self.map).unwrap();
+        View { now: self.now, head, last_generation: snapshot::last_generation(&self.map).unwrap() }
+    }
+
+    /// Does what the adapter does; gives the question, if one is to be sent.
+    fn on(&mut self, event: Event<'_>) -> Option<Ask> {
+        let view = self.view();
+        for effect in self.client.on(event, &view) {
+            let write = match effect {
+                Effect::Ask(ask) => return Some(ask),
+                Effect::Claim(generation) => snapshot::claim_generation(&self.map, generation).unwrap(),
+                Effect::Write { generation, items } => snapshot::write_items(&self.map, generation, &items).unwrap(),
+                Effect::PutHead(head) => snapshot::put_head(&self.map, &head).unwrap(),
+                Effect::Note(note) => {
+                    self.notes.push(note);
+                    Write::Done
+                }
+            };
+            if write == Write::Fenced {
+                let view = self.view();
+                self.client.on(Event::Fenced, &view);
+                break;
+            }
+        }
+        None
+    }
+
+    fn tick(&mut self) -> Option<Ask> {
+        self.nonces += 1;
+        let nonce = self.nonces.to_le_bytes();
+        self.on(Event::Tick { wall: Timestamp::from_millis(self.now), nonce, instance: [9; 16] })
+    }
+
+    fn ask(&mut self) -> Ask {
+        for _ in 0..200 {
+            self.now += 20;
+            if let Some(ask) = self.tick() {
+                return ask;
+            }
+        }
+        panic!("the client asks nothing");
+    }
+
+    fn answer(&mut self, ask: &Ask, news: News<'_>) {
+        self.answer_with(ask, news, &key());
+    }
+
+    fn answer_with(&mut self, ask: &Ask, news: News<'_>, key: &SyncKey) {
+        let (nonce, instance) = (ask.nonce, ask.instance);
+        let body = Answer { nonce, instance, server_time: Timestamp::from_millis(0), news }.seal(key).unwrap();
+        self.on(Event::Answered(&body));
+    }
+
+    /// Pages of a full sync at this revision, `cut` shards in the first.
+    fn full_sync(&mut self, revision: u64, shard_0: &[u8]) {
+        let (empty, settings) = (Shard::encode([]).unwrap(), settings_item());
+        let ask = self.ask();
+        let page = |from: u32, to: u32| {
+            (from..to)
+                .map(|number| Item {
+                    key: ItemKey::Tokens(number),
+                    revision,
+                    bytes: if number == 0 { shard_0 } else { &empty },
+                })
+                .collect::<Vec<_>>()
+        };
+        let (first, second) = (Cursor { from: at(revision), shard: 0 }, Cursor { from: at(revision), shard: 40 });
+        self.answer(&ask, News::Full { page: first, to: at(revision), next: Some(second), items: page(0, 40) });
+        let ask = self.ask();
+        assert_eq!(ask.cursor, Some(second));
+        let mut items = page(40, 64);
+        items.push(Item { key: ItemKey::Settings, revision, bytes: &settings });
+        self.answer(&ask, News::Full { page: second, to: at(revision), next: None, items });
+    }
+
+    fn finds(&self) -> Option<String> {
+        let head = snapshot::head(&self.map).unwrap()?;
+        match snapshot::find(&self.map, &head, &TokenHash::from_bytes([0; 32])) {
+            Found::Token(record) => Some(record.id),
+            Found::Nothing => None,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_full_sync_comes_into_force_with_its_last_page() {
+    let mut proxy = Proxy::new();
+    proxy.full_sync(5, &shard_with("a"));
+    assert_eq!(proxy.finds(), Some("a".into()));
+    assert_eq!(proxy.notes, [Note::InForce(at(5))]);
+    proxy.full_sync(6, &shard_with("b"));
+    assert_eq!(proxy.finds(), Some("b".into()));
+    assert_eq!(proxy.view().head.unwrap().generation, 2);
+}
+
+#[test]
+fn changes_are_in_force_at_once_and_acknowledged_after_40_ms() {
+    let mut proxy = Proxy::new();
+    proxy.full_sync(5, &shard_with("a"));
+    let ask = proxy.ask();
+    assert_eq!(ask.at, Some(at(5)));
+    let (shard, changed_at) = (shard_with("b"), proxy.now);
+    let items = vec![Item { key: ItemKey::Tokens(0), revision: 6, bytes: &shard }];
+    proxy.answer(&ask, News::Changes { to: at(6), items });
+    assert_eq!(proxy.finds(), Some("b".into()));
+    let ask = proxy.ask();
+    assert_eq!(ask.at, Some(at(6)));
+    assert!(proxy.now >= changed_at + ACKNOWLEDGE_AFTER_MS);
+}
+
+#[test]
+fn nothing_new_makes_the_snapshot_as_current_as_the_question() {
+    let mut proxy = Proxy::new();
+    proxy.full_sync(5, &shard_with("a"));
+    let ask = proxy.ask();
+    let asked_at = proxy.now;
+    proxy.now += 20_000;
+    proxy.answer(&ask, News::Nothing);
+    assert_eq!(proxy.view().head.unwrap().age_ms(proxy.now), 20_000);
+    assert_eq!(proxy.view().head.unwrap().current_at, asked_at);
+}
+
+#[test]
+fn attack_a_forged_answer_changes_nothing_and_is_noticed() {
+    let mut proxy = Proxy::new();
+    proxy.full_sync(5, &shard_with("a"));
+    let before = proxy.view().head;
+    let ask = proxy.ask();
+    proxy.now += 10_000;
+    proxy.answer_with(&ask, News::Nothing, &SyncKey::parse(&"x".repeat(32)).unwrap());
+    let ask = proxy.ask();
+    proxy.on(Event::Answered(b"<html>502 Bad Gateway</html>"));
+    assert_eq!(proxy.notes[1..], [Note::Discarded(Fault::NotAuthentic); 2]);
+    // An authentic answer to an earlier question is none to this one.
+    let other = proxy.ask();
+    proxy.answer(&ask, News::Nothing);
+    assert_ne!(ask.nonce, other.nonce);
+    assert_eq!(proxy.notes[3..], [Note::Discarded(Fault::NotAuthentic)]);
+    assert_eq!(proxy.view().head, before);
+}
+
+#[test]
+fn answers_out_of_step_are_discarded_whole() {
+    let empty = Shard::encode([]).unwrap();
+    let item = |number, revision| Item { key: ItemKey::Tokens(number), revision, bytes: &empty };
+    let other_epoch = Position { epoch: 8, ..at(6) };
+    let other_count = Position { shards: ShardCount::from_bits(7).unwrap(), ..at(6) };
+    let cursor = |shard| Cursor { from: at(6), shard };
+    let rubbish = Item { key: ItemKey::Tokens(1), revision: 6, bytes: b"rubbish" };
+    for (why, news) in [
+        ("back in time", News::Changes { to: at(4), items: vec![] }),
+        ("no step at all", News::Changes { to: at(5), items: vec![] }),
+        ("another history", News::Changes { to: other_epoch, items: vec![] }),
+        ("another number of shards", News::Changes { to: other_count, items: vec![] }),
+        ("a shard that does not exist", News::Changes { to: at(6), items: vec![item(64, 6)] }),
+        ("a value from the future", News::Changes { to: at(6), items: vec![item(0, 7)] }),
+        ("one value unreadable", News::Changes { to: at(6), items: vec![item(0, 6), rubbish] }),
+        ("a page from the middle", News::Full { page: cursor(3), to: at(6), next: None, items: vec![] }),
+        (
+            "a page without its shards",
+            News::Full { page: cursor(0), to: at(6), next: Some(cursor(2)), items: vec![item(0, 6)] },
+        ),
+        (
+            "a page with a hole",
+            News::Full { page: cursor(0), to: at(6), next: Some(cursor(2)), items: vec![item(0, 6), item(2, 6)] },
+        ),
+        ("an empty page", News::Full { page: cursor(0), to: at(6), next: Some(cursor(0)), items: vec![] }),
+        (
+            "a full sync without settings",
+            News::Full { page: cursor(0), to: at(6), next: None, items: (0..64).map(|n| item(n, 6)).collect() },
+        ),
+    ] {
+        let mut proxy = Proxy::new();
+        proxy.full_sync(5, &shard_with("a"));
+        let before = proxy.view().head;
+        let ask = proxy.ask();
+        proxy.answer(&ask, news);
+        assert!(matches!(proxy.notes.last(), Some(Note::Discarded(_))), "{why}: {:?}", proxy.notes);
+        assert_eq!((proxy.view().head, proxy.finds()), (before, Some("a".into())), "{why}");
+        proxy.full_sync(9, &shard_with("c"));
+        assert_eq!(proxy.finds(), Some("c".into()), "{why}: and it recovers");
+    }
+}
+
+#[test]
+fn attack_a_holder_that_slept_with_an_old_page_undoes_nothing() {
+    let mut sleeper = Proxy::new();
+    sleeper.full_sync(5, &shard_with("a"));
+    let asleep_with = sleeper.ask();
+    // Another VM of the same proxy takes over and applies a revocation.
+    let mut other = Proxy { client: Client::new(key(), "test".into()), nonces: 100, ..sleeper };
+    let ask = other.ask();
+    let empty = Shard::encode([]).unwrap();
+    let items = vec![Item { key: ItemKey::Tokens(0), revision: 7, bytes: &empty }];
+    other.answer(&ask, News::Changes { to: at(7), items });
+    assert_eq!(other.finds(), None);
+    // The sleeper wakes: its question was about revision 5, which is no longer in force.
+    let mut sleeper = Proxy { client: Client::new(key(), "test".into()), ..other };
+    sleeper.client.under_way = Some(Question { ask: asleep_with.clone(), sent_at: 0 });
+    let shard = shard_with("a");
+    let items = vec![Item { key: ItemKey::Tokens(0), revision: 6, bytes: &shard }];
+    sleeper.answer(&asleep_with, News::Changes { to: at(6), items });
+    assert_eq!(sleeper.finds(), None);
+}
+
+#[test]
+fn silence_is_said_once_and_asked_again_ever_more_slowly() {
+    let mut proxy = Proxy::new();
+    let mut asked_at = vec![];
+    for _ in 0..8 {
+        proxy.ask();
+        asked_at.push(proxy.now);
+        proxy.on(Event::Unanswered);
+    }
+    assert_eq!(proxy.notes, [Note::Unreachable]);
+    let pauses: Vec<u64> = asked_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.is_sorted() && pauses[0] <= 120 && pauses[6] <= BACKOFF_MAX_MS + 20, "{pauses:?}");
+}
+
+#[test]
+fn a_question_that_the_host_forgot_is_asked_again() {
+    let mut proxy = Proxy::new();
+    proxy.ask();
+    proxy.now += ASK_TIMEOUT_MS;
+    proxy.ask();
+}

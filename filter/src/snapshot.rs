@@ -1,0 +1,268 @@
+//! The snapshot in shared data: one head that says what is in force, and the values of that generation.
+//!
+//! A request reads the head and one shard; the settings only when the head says that they changed. A full sync is
+//! written beside the generation in force, under keys of the other parity, and comes into force by one write of the
+//! head. Every shard of a generation is written, the empty ones too: a shard that is not there is a fault, not a "no
+//! such token" (principle 3).
+
+use crate::store::{HostFailure, Key, Kind, Read, SharedData, Value, Write, read, update, write_fenced};
+use policy::feed::{ItemKey, Position, SyncKey};
+use policy::{FilterKeys, Found, Settings, Shard, TokenHash};
+
+/// What is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Under which keys its values lie.
+    pub generation: u32,
+    /// Which point of the control plane's history it is.
+    pub position: Position,
+    /// The revision of its settings.
+    pub settings_revision: u64,
+    /// When this position came into force, in milliseconds of the monotonic clock.
+    pub in_force_since: u64,
+    /// When it was last known to be current: the dispatch of the last question that was answered in full.
+    pub current_at: u64,
+}
+
+/// A value on its way into the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedItem {
+    /// Which.
+    pub key: ItemKey,
+    /// The revision that last changed it.
+    pub revision: u64,
+    /// Its encoded form.
+    pub bytes: Vec<u8>,
+}
+
+/// The snapshot could not be read: something is not there that must be, or is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl From<HostFailure> for Unreadable {
+    fn from(HostFailure: HostFailure) -> Self {
+        Self
+    }
+}
+
+const HEAD_LEN: usize = 41;
+
+impl Head {
+    fn encode(&self) -> Vec<u8> {
+        let Self { generation: _, position, settings_revision, in_force_since, current_at } = self;
+        let Position { epoch, revision: _, tag, shards } = position;
+        let mut bytes = Vec::with_capacity(HEAD_LEN);
+        bytes.push(u8::from(*shards));
+        for number in [epoch, tag, settings_revision, in_force_since, current_at] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn decode(value: &Value) -> Option<Self> {
+        let (shards, rest) = value.payload.split_first()?;
+        let (numbers, []) = rest.as_chunks::<8>() else {
+            return None;
+        };
+        let [epoch, tag, settings_revision, in_force_since, current_at] = numbers else {
+            return None;
+        };
+        Some(Self {
+            generation: value.generation,
+            position: Position {
+                epoch: u64::from_le_bytes(*epoch),
+                revision: value.revision,
+                tag: u64::from_le_bytes(*tag),
+                shards: (*shards).try_into().ok()?,
+            },
+            settings_revision: u64::from_le_bytes(*settings_revision),
+            in_force_since: u64::from_le_bytes(*in_force_since),
+            current_at: u64::from_le_bytes(*current_at),
+        })
+    }
+
+    /// How old the snapshot is, in milliseconds of the same clock.
+    pub fn age_ms(&self, now: u64) -> u64 {
+        now.saturating_sub(self.current_at)
+    }
+}
+
+/// Reads the head; `None`: nothing is in force yet.
+pub fn head(data: &impl SharedData) -> Result<Option<Head>, Unreadable> {
+    match read(data, Key::single(Kind::Head))? {
+        Read::Absent => Ok(None),
+        Read::Whole(value) => Head::decode(&value).map(Some).ok_or(Unreadable),
+        Read::Broken => Err(Unreadable),
+    }
+}
+
+/// Puts a head in force, unless a newer one is. The time of currency never goes back.
+pub fn put_head(data: &impl SharedData, head: &Head) -> Result<Write, HostFailure> {
+    let mut outcome = Write::Done;
+    update(data, Key::single(Kind::Head), |present| {
+        outcome = Write::Done;
+        let present = present.and_then(Head::decode);
+        let mut wanted = *head;
+        if let Some(present) = present {
+            let order = |head: &Head| (head.generation, head.position.revision);
+            if order(&present) > order(&wanted) {
+                outcome = Write::Fenced;
+                return None;
+            }
+            if order(&present) == order(&wanted) {
+                wanted.in_force_since = present.in_force_since;
+                wanted.current_at = wanted.current_at.max(present.current_at);
+            }
+        }
+        Some(Value { generation: wanted.generation, revision: wanted.position.revision, payload: wanted.encode() })
+    })?;
+    Ok(outcome)
+}
+
+/// The last generation that anybody began; 0 before the first.
+pub fn last_generation(data: &impl SharedData) -> Result<u32, HostFailure> {
+    match read(data, Key::single(Kind::Generation))? {
+        Read::Whole(value) => Ok(value.generation),
+        Read::Absent | Read::Broken => Ok(0),
+    }
+}
+
+/// Begins a generation, unless it or a later one has begun.
+pub fn claim_generation(data: &impl SharedData, generation: u32) -> Result<Write, HostFailure> {
+    let mut outcome = Write::Done;
+    update(data, Key::single(Kind::Generation), |present| {
+        let taken = present.is_some_and(|present| present.generation >= generation);
+        outcome = if taken { Write::Fenced } else { Write::Done };
+        (!taken).then(|| Value { generation, revision: 0, payload: Vec::new() })
+    })?;
+    Ok(outcome)
+}
+
+/// Writes values of a generation, stopping at the first that a newer one keeps out.
+pub fn write_items(data: &impl SharedData, generation: u32, items: &[OwnedItem]) -> Result<Write, HostFailure> {
+    for item in items {
+        let key = key_of(item.key, generation).ok_or(HostFailure)?;
+        let value = Value { generation, revision: item.revision, payload: item.bytes.clone() };
+        if write_fenced(data, key, &value)? == Write::Fenced {
+            return Ok(Write::Fenced);
+        }
+    }
+    Ok(Write::Done)
+}
+
+/// Reads the settings of the generation in force and opens the keys in them.
+pub fn settings(data: &impl SharedData, head: &Head, key: &SyncKey) -> Result<(Settings, FilterKeys), Unreadable> {
+    let payload = payload(data, ItemKey::Settings, head)?;
+    Settings::decode(&payload, &key.seal_key()).ok_or(Unreadable)
+}
+
+/// Looks a token up in the generation in force.
+pub fn find(data: &impl SharedData, head: &Head, hash: &TokenHash) -> Found {
+    let Ok(payload) = payload(data, ItemKey::Tokens(head.position.shards.shard_of(hash)), head) else {
+        return Found::Unreadable;
+    };
+    match Shard::decode(&payload).and_then(|shard| shard.find(hash)) {
+        Ok(Some(record)) => Found::Token(record),
+        Ok(None) => Found::Nothing,
+        Err(_) => Found::Unreadable,
+    }
+}
+
+/// The identity of this proxy process: the first VM that asks gives it, all others find it.
+pub fn instance(data: &impl SharedData, random: [u8; 16]) -> Result<[u8; 16], HostFailure> {
+    let value = update(data, Key::single(Kind::Instance), |present| match present {
+        Some(_) => None,
+        None => Some(Value { generation: 0, revision: 0, payload: random.to_vec() }),
+    })?;
+    value.and_then(|value| value.payload.as_slice().try_into().ok()).ok_or(HostFailure)
+}
+
+fn payload(data: &impl SharedData, item: ItemKey, head: &Head) -> Result<Vec<u8>, Unreadable> {
+    let key = key_of(item, head.generation).ok_or(Unreadable)?;
+    match read(data, key)? {
+        Read::Whole(value) if value.generation == head.generation => Ok(value.payload),
+        Read::Whole(_) | Read::Absent | Read::Broken => Err(Unreadable),
+    }
+}
+
+fn key_of(item: ItemKey, generation: u32) -> Option<Key> {
+    match item {
+        ItemKey::Settings => Key::of_generation(Kind::Settings, generation, 0),
+        ItemKey::Tokens(number) => Key::of_generation(Kind::Tokens, generation, number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::Map;
+    use policy::ShardCount;
+
+    fn a_head() -> Head {
+        let shards = ShardCount::from_bits(6).unwrap();
+        Head {
+            generation: 3,
+            position: Position { epoch: 1, revision: 10, tag: 2, shards },
+            settings_revision: 4,
+            in_force_since: 100,
+            current_at: 100,
+        }
+    }
+
+    #[test]
+    fn a_head_comes_back_as_it_was_put() {
+        let map = Map::default();
+        assert_eq!(head(&map), Ok(None));
+        assert_eq!(put_head(&map, &a_head()), Ok(Write::Done));
+        assert_eq!(head(&map), Ok(Some(a_head())));
+    }
+
+    #[test]
+    fn attack_a_holder_that_slept_cannot_put_an_old_head_back() {
+        let map = Map::default();
+        put_head(&map, &a_head()).unwrap();
+        let mut old = a_head();
+        old.position.revision = 9;
+        old.current_at = 5000;
+        assert_eq!(put_head(&map, &old), Ok(Write::Fenced));
+        assert_eq!(put_head(&map, &Head { generation: 2, ..a_head() }), Ok(Write::Fenced));
+        assert_eq!(put_head(&map, &Head { current_at: 50, ..a_head() }), Ok(Write::Done));
+        assert_eq!(head(&map), Ok(Some(a_head())), "currency never goes back");
+        assert_eq!(put_head(&map, &Head { current_at: 150, in_force_since: 150, ..a_head() }), Ok(Write::Done));
+        assert_eq!(
+            head(&map),
+            Ok(Some(Head { current_at: 150, ..a_head() })),
+            "it has been in force for as long as before"
+        );
+    }
+
+    #[test]
+    fn a_generation_is_begun_once() {
+        let map = Map::default();
+        assert_eq!(claim_generation(&map, 1), Ok(Write::Done));
+        assert_eq!(claim_generation(&map, 1), Ok(Write::Fenced));
+        assert_eq!(claim_generation(&map, 3), Ok(Write::Done));
+        assert_eq!(last_generation(&map), Ok(3));
+    }
+
+    #[test]
+    fn principle_3_a_shard_that_is_missing_broken_or_of_another_generation_is_unreadable() {
+        let (map, hash) = (Map::default(), TokenHash::from_bytes([0; 32]));
+        let found = |head: &Head| matches!(find(&map, head, &hash), Found::Unreadable);
+        assert!(found(&a_head()));
+        let empty = OwnedItem { key: ItemKey::Tokens(0), revision: 1, bytes: Shard::encode([]).unwrap() };
+        write_items(&map, 3, &[empty]).unwrap();
+        assert!(matches!(find(&map, &a_head(), &hash), Found::Nothing));
+        assert!(found(&Head { generation: 5, ..a_head() }));
+        let broken = OwnedItem { key: ItemKey::Tokens(0), revision: 2, bytes: b"rubbish".to_vec() };
+        write_items(&map, 3, &[broken]).unwrap();
+        assert!(found(&a_head()));
+    }
+
+    #[test]
+    fn an_instance_is_named_once() {
+        let map = Map::default();
+        assert_eq!(instance(&map, [1; 16]), Ok([1; 16]));
+        assert_eq!(instance(&map, [2; 16]), Ok([1; 16]));
+    }
+}
