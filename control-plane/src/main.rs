@@ -1,2 +1,124 @@
-//! x
-fn main() {}
+//! Tokengate's control plane: owns users, tokens and their audit, and tells every proxy what it must know to decide.
+//!
+//! ```text
+//! REST ─▶ Caller ─▶ permission ─▶ Change (row + audit + revision, one transaction) ─▶ Image ─▶ feed ─▶ proxies
+//! ```
+
+mod api;
+mod change;
+mod clock;
+mod envoy_config;
+mod feed;
+mod image;
+mod keys;
+mod permission;
+mod serve;
+mod store;
+
+use clap::{Parser, Subcommand, ValueEnum};
+pub(crate) use serve::App;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// API tokens for any REST backend, checked inside the proxy: the control plane.
+#[derive(Parser)]
+#[command(name = "tokengate", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the control plane: REST API, database, and the feed to the proxies.
+    ///
+    /// On the first start it makes the database, a master key, the sysadmin `admin`, and a token for it, which is in
+    /// `admin-token` in the data directory. Stop it with Ctrl-C or SIGTERM.
+    #[command(after_help = SERVE_HELP)]
+    Serve {
+        #[command(flatten)]
+        data: Data,
+        /// Address and port to listen on.
+        #[arg(long, env = "TOKENGATE_LISTEN", default_value = "127.0.0.1:8081")]
+        listen: SocketAddr,
+        /// Form of the log lines on standard error; RUST_LOG chooses which (default: info).
+        #[arg(long, env = "TOKENGATE_LOG_FORMAT", default_value = "text")]
+        log_format: LogFormat,
+    },
+    /// Print the sync key: the secret that proxies and control plane share.
+    ///
+    /// Put it into the environment variable TOKENGATE_SYNC_KEY of the proxy process; never into its configuration,
+    /// which its admin interface shows. It is derived from the master key, which is made if it is not there.
+    #[command(after_help = "Example:\n  TOKENGATE_SYNC_KEY=\"$(tokengate sync-key)\" envoy -c envoy.yaml")]
+    SyncKey {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Print Envoy configuration: a listener with the filter and its guards, and the clusters it needs.
+    ///
+    /// Without --bootstrap it is the `static_resources` to merge into your own Envoy's; with it, a whole file.
+    #[command(after_help = envoy_config::HELP)]
+    EnvoyConfig(envoy_config::Options),
+}
+
+const SERVE_HELP: &str = "\
+Environment:
+  TOKENGATE_MASTER_KEY  the master key (64 hexadecimal digits), in place of the file master.key
+  TOKENGATE_SYNC_KEY    the sync key, in place of the one derived from the master key
+
+Example:
+  tokengate serve --data /var/lib/tokengate
+  curl -u \"admin:$(cat /var/lib/tokengate/admin-token)\" http://127.0.0.1:8081/api/v1/users";
+
+#[derive(clap::Args)]
+struct Data {
+    /// Directory of the database, the master key and the first sysadmin's token.
+    #[arg(long, env = "TOKENGATE_DATA", default_value = "data")]
+    data: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve { data: Data { data }, listen, log_format } => {
+            start_log(log_format);
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .map_err(serve::ServeError::Server)
+                .and_then(|runtime| runtime.block_on(serve::serve(&data, listen)))
+        }
+        Command::SyncKey { data: Data { data } } => serve::open_data(&data).and_then(|master| {
+            master.sync_key()?; // says what is wrong with one from the environment
+            println!("{}", *master.sync_key_text());
+            Ok(())
+        }),
+        Command::EnvoyConfig(options) => {
+            print!("{}", envoy_config::render(&options));
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tokengate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,sea_orm=warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

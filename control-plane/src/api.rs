@@ -1,0 +1,73 @@
+//! The native API, `/api/v1`: one operation a file, each with its request, errors, handler and documentation.
+
+mod caller;
+mod error;
+mod input;
+pub(crate) mod tokens;
+mod users;
+
+use crate::App;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use error::ApiError;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes a request body may have: the longest restriction set, and room.
+const BODY_LEN_MAX: usize = 128 * 1024;
+
+/// All routes of the API.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/api/v1/users", get(users::list).post(users::create))
+        .route("/api/v1/users/{name}", get(users::show).delete(users::delete))
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/api/v1/tokens/{id}", get(tokens::show).delete(tokens::delete))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .fallback(async || ApiError::NotFound)
+        .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
+        .layer(middleware::from_fn(identified))
+        .with_state(app)
+}
+
+/// Runs a request to its end even if its client has gone (a change must not stop between commit and image), turns a
+/// panic into a 500, and writes the line in the log. Queries and bodies are not logged: they hold what people type.
+async fn identified(mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(&request);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let mut response = match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => ApiError::Internal(Box::new(error)).into_response(),
+    };
+    let request_id = id.to_str().unwrap_or_default();
+    if let Some(problem) = response.extensions_mut().remove::<error::Told>() {
+        if let Some(cause) = &problem.cause {
+            tracing::error!(request_id, error = %cause, "a request failed");
+        }
+        response = problem.respond(request_id);
+    }
+    let (status, milliseconds) = (response.status().as_u16(), started.elapsed().as_millis());
+    tracing::info!(request_id, %method, path, status, milliseconds, "request");
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The proxy's id for this request, so that both logs can be read side by side; else one of our own.
+fn request_id(request: &Request) -> HeaderValue {
+    let given = request.headers().get(REQUEST_ID).filter(|id| {
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(allowed)
+    });
+    given.cloned().unwrap_or_else(|| {
+        let random = crate::keys::random::<16>().map(|bytes| crate::keys::hex(&*bytes)).unwrap_or_default();
+        HeaderValue::from_str(&random).unwrap_or(HeaderValue::from_static("unknown"))
+    })
+}

@@ -1,0 +1,119 @@
+//! Refusals of the API. Two audiences, two messages: the caller gets a problem, the log gets the cause.
+
+use crate::change::ChangeError;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use policy::DenyReason;
+use policy::problem::Problem;
+use std::error::Error;
+use std::sync::Arc;
+
+/// Why the API refuses.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The credential was judged and refused, by the proxies' own rules.
+    Denied(DenyReason),
+    /// Nobody presented a token.
+    CredentialsRequired,
+    /// The caller may not do this.
+    Forbidden,
+    /// There is no such thing, or none that the caller may see.
+    NotFound,
+    MethodNotAllowed,
+    /// The request cannot be understood; the sentence says where.
+    BadRequest(String),
+    /// The body is no JSON by its own account.
+    UnsupportedMediaType,
+    /// The body is beyond the limit.
+    TooLarge,
+    /// Name or e-mail are somebody else's.
+    UserExists,
+    /// Without this user nobody could administer.
+    LastSysadmin,
+    /// Our fault.
+    Internal(Box<dyn Error + Send + Sync>),
+}
+
+/// What the caller is to be told; carried to the layer that knows the request's id.
+#[derive(Clone)]
+pub(crate) struct Told {
+    status: u16,
+    code: &'static str,
+    detail: String,
+    pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    fn told(self) -> Told {
+        let told = |status, code, detail: &str| Told { status, code, detail: detail.into(), cause: None };
+        match self {
+            Self::Denied(reason) => told(reason.status(), reason.code(), reason.sentence()),
+            Self::CredentialsRequired => {
+                told(401, "credentials_required", "Send an API token: Basic with USER:TOKEN, or Bearer with the token.")
+            }
+            Self::Forbidden => told(403, "forbidden", "You may not do this; it takes a sysadmin."),
+            Self::NotFound => told(404, "not_found", "There is no such resource, or none that you may see."),
+            Self::MethodNotAllowed => told(405, "method_not_allowed", "This resource does not know this method."),
+            Self::BadRequest(detail) => told(400, "bad_request", &detail),
+            Self::UnsupportedMediaType => {
+                told(415, "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json.")
+            }
+            Self::TooLarge => told(413, "body_too_large", "The body has more than 128 KiB."),
+            Self::UserExists => told(409, "user_exists", "The name or the e-mail address is another user's."),
+            Self::LastSysadmin => {
+                told(409, "last_sysadmin", "This is the last sysadmin; make another user one before.")
+            }
+            Self::Internal(cause) => Told {
+                cause: Some(cause.into()),
+                ..told(500, "internal", "Something went wrong here; the log has it under the request id.")
+            },
+        }
+    }
+}
+
+impl Told {
+    /// The reply, under the request's id.
+    pub(crate) fn respond(&self, request_id: &str) -> Response {
+        let problem = Problem::new(self.status, self.code, &self.detail, Some(request_id));
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, problem.to_json()).into_response();
+        response.headers_mut().remove(axum::http::header::CONTENT_TYPE);
+        for (name, value) in problem.headers() {
+            response.headers_mut().append(name, axum::http::HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(self.told());
+        response
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::UserExists => Self::UserExists,
+            ChangeError::LastSysadmin => Self::LastSysadmin,
+            other @ (ChangeError::WrongPermit(_)
+            | ChangeError::Key(_)
+            | ChangeError::Database(_)
+            | ChangeError::Reload(_)) => Self::Internal(Box::new(other)),
+        }
+    }
+}
+
+impl From<sea_orm::DbErr> for ApiError {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Internal(Box::new(error))
+    }
+}
+
+impl From<getrandom::Error> for ApiError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Internal(Box::new(error))
+    }
+}

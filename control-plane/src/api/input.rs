@@ -1,0 +1,107 @@
+//! What comes from outside: bodies, queries and paths, with errors that say what is wrong and where.
+
+use super::error::ApiError;
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use policy::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A JSON body. Unknown fields are refused by the types themselves: a restriction that nobody understands must not be
+/// taken for none.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let content_type =
+            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        let bytes = axum::body::Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::TooLarge,
+            other => ApiError::BadRequest(format!("The body cannot be read: {other}.")),
+        })?;
+        let value =
+            serde_json::from_slice(&bytes).map_err(|error| ApiError::BadRequest(format!("The body: {error}.")))?;
+        Ok(Self(value))
+    }
+}
+
+/// A query string.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(value) = Query::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| ApiError::BadRequest(format!("The query: {}.", rejection.body_text())))?;
+        Ok(Self(value))
+    }
+}
+
+/// The one variable segment of a path.
+pub(crate) struct Segment(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(value) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| ApiError::BadRequest(format!("The path: {}.", rejection.body_text())))?;
+        Ok(Self(value))
+    }
+}
+
+/// A point in time as a caller writes it: RFC 3339, such as `2027-01-01T00:00:00Z`.
+pub(crate) fn time(field: &str, text: &str) -> Result<Timestamp, ApiError> {
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| ApiError::BadRequest(format!("{field} must be a time such as 2027-01-01T00:00:00Z.")))?;
+    let millis = u64::try_from(time.as_millisecond())
+        .map_err(|_| ApiError::BadRequest(format!("{field} must not be before 1970.")))?;
+    Ok(Timestamp::from_millis(millis))
+}
+
+/// A stored time as callers read it.
+pub(crate) fn rfc3339(stored: i64) -> String {
+    jiff::Timestamp::from_millisecond(stored).map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// Rows a page of a list has if nobody says otherwise, and at most.
+const PAGE_ROWS: u64 = 100;
+const PAGE_ROWS_MAX: u64 = 1000;
+
+/// How many rows of a list are wanted.
+pub(crate) fn limit(wanted: Option<u64>) -> Result<u64, ApiError> {
+    match wanted.unwrap_or(PAGE_ROWS) {
+        limit @ 1..=PAGE_ROWS_MAX => Ok(limit),
+        _ => Err(ApiError::BadRequest(format!("limit must be 1 to {PAGE_ROWS_MAX}."))),
+    }
+}
+
+/// A page of a list: `next`, if there is more, is the `after` of the next page.
+#[derive(Serialize)]
+pub(crate) struct Page<T> {
+    items: Vec<T>,
+    next: Option<i64>,
+}
+
+impl<T> Page<T> {
+    /// The page that `limit` of these rows are; one row more than that was asked for, to see whether there is more.
+    pub(crate) fn of<R>(mut rows: Vec<R>, limit: u64, id: impl Fn(&R) -> i64, view: impl Fn(R) -> T) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().map(id).filter(|_| more);
+        Self { items: rows.into_iter().map(view).collect(), next }
+    }
+}

@@ -1,0 +1,72 @@
+//! `/api/v1/tokens`.
+
+mod create;
+mod delete;
+mod list;
+mod show;
+
+pub(crate) use create::{create, mint};
+pub(crate) use delete::delete;
+pub(crate) use list::list;
+pub(crate) use show::show;
+
+use super::caller::Caller;
+use super::error::ApiError;
+use super::input::rfc3339;
+use crate::permission::{Action, Permit};
+use crate::store::{tokens, users};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
+use serde::Serialize;
+
+/// A token as the API shows one: never the token itself.
+#[derive(Serialize)]
+pub(crate) struct TokenView {
+    id: String,
+    label: String,
+    owner: String,
+    created_at: String,
+    valid_from: Option<String>,
+    expires_at: Option<String>,
+}
+
+impl TokenView {
+    fn new(token: tokens::Model, owner: &str) -> Self {
+        let tokens::Model {
+            id: _,
+            public_id,
+            hash: _,
+            label,
+            owner_id: _,
+            created_at,
+            valid_from,
+            expires_at,
+            deleted_at: _,
+        } = token;
+        Self {
+            id: public_id,
+            label,
+            owner: owner.to_owned(),
+            created_at: rfc3339(created_at),
+            valid_from: valid_from.map(rfc3339),
+            expires_at: expires_at.map(rfc3339),
+        }
+    }
+}
+
+/// The token with this id and its owner, if the caller may do this with it. Another's is as good as none.
+async fn find(
+    db: &impl ConnectionTrait,
+    caller: &Caller,
+    action: Action,
+    id: &str,
+) -> Result<(Permit, tokens::Model, users::Model), ApiError> {
+    let token = tokens::Entity::find()
+        .filter(tokens::Column::PublicId.eq(id))
+        .filter(tokens::Column::DeletedAt.is_null())
+        .one(db)
+        .await?
+        .ok_or(ApiError::NotFound)?;
+    let permit = caller.may(action, caller.whose(token.owner_id)).map_err(|_| ApiError::NotFound)?;
+    let owner = users::Entity::find_by_id(token.owner_id).one(db).await?.ok_or(ApiError::NotFound)?;
+    Ok((permit, token, owner))
+}

@@ -1,0 +1,25 @@
+//! `DELETE /api/v1/tokens/{id}`: revokes a token, one's own or, for sysadmins, anyone's.
+
+use crate::App;
+use crate::api::caller::Caller;
+use crate::api::error::ApiError;
+use crate::api::input::Segment;
+use crate::change::Change;
+use crate::clock;
+use crate::permission::Action;
+use axum::extract::State;
+use axum::http::StatusCode;
+use std::sync::Arc;
+
+/// 204; 404 also for one that is deleted already, or that the caller may not see.
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Segment(id): Segment,
+) -> Result<StatusCode, ApiError> {
+    let mut change = Change::begin(&app.store, caller.author(), clock::now()).await?;
+    let (permit, token, owner) = super::find(change.transaction(), &caller, Action::DeleteToken, &id).await?;
+    change.delete_token(&permit, token, &owner).await?;
+    change.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

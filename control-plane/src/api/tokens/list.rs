@@ -1,0 +1,71 @@
+//! `GET /api/v1/tokens?owner=&all=&after=&limit=`: lists tokens in the order of their creation: one's own, or, for
+//! sysadmins, those of `owner` or (`all=true`) everyone's.
+
+use super::TokenView;
+use crate::App;
+use crate::api::caller::Caller;
+use crate::api::error::ApiError;
+use crate::api::input::{Page, Params, limit};
+use crate::permission::{Action, Whose};
+use crate::store::{tokens, users};
+use axum::Json;
+use axum::extract::State;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListParams {
+    owner: Option<String>,
+    #[serde(default)]
+    all: bool,
+    after: Option<i64>,
+    limit: Option<u64>,
+}
+
+/// 200 with a page.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Params(params): Params<ListParams>,
+) -> Result<Json<Page<TokenView>>, ApiError> {
+    let ListParams { owner, all, after, limit: wanted } = params;
+    let limit = limit(wanted)?;
+    let mut query = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
+    match owner {
+        _ if all => {
+            caller.may(Action::ListTokens, Whose::Others)?;
+        }
+        None => {
+            caller.may(Action::ListTokens, Whose::Own)?;
+            query = query.filter(tokens::Column::OwnerId.eq(caller.user.id));
+        }
+        Some(name) => {
+            let owner = crate::api::users::find(&app.store.db, &name).await;
+            let whose = owner.as_ref().map_or(Whose::Others, |owner| caller.whose(owner.id));
+            caller.may(Action::ListTokens, whose)?;
+            query = query.filter(tokens::Column::OwnerId.eq(owner?.id));
+        }
+    }
+    let rows = query
+        .filter(tokens::Column::Id.gt(after.unwrap_or_default()))
+        .order_by_asc(tokens::Column::Id)
+        .limit(limit + 1)
+        .all(&app.store.db)
+        .await?;
+    let owners: Vec<i64> = rows.iter().map(|token| token.owner_id).collect();
+    let owners: HashMap<i64, String> = users::Entity::find()
+        .filter(users::Column::Id.is_in(owners))
+        .all(&app.store.db)
+        .await?
+        .into_iter()
+        .map(|user| (user.id, user.name))
+        .collect();
+    let view = |token: tokens::Model| {
+        let owner = owners.get(&token.owner_id).map(String::as_str).unwrap_or_default();
+        TokenView::new(token, owner)
+    };
+    Ok(Json(Page::of(rows, limit, |token| token.id, view)))
+}

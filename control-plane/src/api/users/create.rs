@@ -1,0 +1,44 @@
+//! `POST /api/v1/users`: creates a user. Sysadmins only.
+
+use super::UserView;
+use crate::App;
+use crate::api::caller::Caller;
+use crate::api::error::ApiError;
+use crate::api::input::Body;
+use crate::change::{Change, NewUser};
+use crate::clock;
+use crate::permission::{Action, Whose};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use policy::record::{check_email, check_user_name};
+use serde::Deserialize;
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewUserBody {
+    name: String,
+    email: Option<String>,
+    #[serde(default)]
+    sysadmin: bool,
+}
+
+/// 201 with the user; 409 `user_exists` if name or e-mail address are taken, in whatever case.
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(body): Body<NewUserBody>,
+) -> Result<(StatusCode, Json<UserView>), ApiError> {
+    let permit = caller.may(Action::CreateUser, Whose::Others)?;
+    let NewUserBody { name, email, sysadmin } = body;
+    check_user_name(&name).map_err(|must| ApiError::BadRequest(format!("name {must}.")))?;
+    if let Some(email) = &email {
+        check_email(email).map_err(|must| ApiError::BadRequest(format!("email {must}.")))?;
+    }
+    let mut change = Change::begin(&app.store, caller.author(), clock::now()).await?;
+    let new = NewUser { name: &name, email: email.as_deref(), sysadmin };
+    let user = change.create_user(&permit, new).await?;
+    change.commit().await?;
+    Ok((StatusCode::CREATED, Json(user.into())))
+}

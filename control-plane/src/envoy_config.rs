@@ -1,0 +1,171 @@
+//! `tokengate envoy-config`: the project's own `envoy/envoy.yaml`, with this site's values in the lines that name a
+//! variable.
+//!
+//! The file is valid as it stands, with the local stack's values; every value that can differ stands on a line which
+//! ends with a comment of its variable's name, and that is all the rendering knows.
+
+use clap::Args;
+
+const TEMPLATE: &str = include_str!("../../envoy/envoy.yaml");
+
+/// Where the part that goes into somebody's own Envoy begins.
+const STATIC_RESOURCES: &str = "static_resources:";
+
+pub(crate) const HELP: &str = "\
+The sync key is not part of the configuration. Envoy passes the filter the environment variable TOKENGATE_SYNC_KEY of
+its own process; `tokengate sync-key` prints its value.
+
+Example:
+  tokengate envoy-config --bootstrap --backend-address jira.internal --backend-port 8080 > envoy.yaml
+  TOKENGATE_SYNC_KEY=\"$(tokengate sync-key)\" envoy -c envoy.yaml";
+
+/// What can differ from site to site.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Print a whole bootstrap file, with the admin interface.
+    #[arg(long)]
+    bootstrap: bool,
+    /// Address on which Envoy accepts requests.
+    #[arg(long, env = "TOKENGATE_ENTRANCE_ADDRESS", default_value = "127.0.0.1")]
+    entrance_address: Host,
+    /// Port on which Envoy accepts requests.
+    #[arg(long, env = "TOKENGATE_ENTRANCE_PORT", default_value_t = 8080)]
+    entrance_port: u16,
+    /// Address of the backend.
+    #[arg(long, env = "TOKENGATE_BACKEND_ADDRESS", default_value = "127.0.0.1")]
+    backend_address: Host,
+    /// Port of the backend.
+    #[arg(long, env = "TOKENGATE_BACKEND_PORT", default_value_t = 8082)]
+    backend_port: u16,
+    /// Address of the control plane.
+    #[arg(long, env = "TOKENGATE_CONTROL_ADDRESS", default_value = "127.0.0.1")]
+    control_address: Host,
+    /// Port of the control plane.
+    #[arg(long, env = "TOKENGATE_CONTROL_PORT", default_value_t = 8081)]
+    control_port: u16,
+    /// Port of Envoy's admin interface, on 127.0.0.1.
+    #[arg(long, env = "TOKENGATE_ENVOY_ADMIN_PORT", default_value_t = 9901)]
+    envoy_admin_port: u16,
+    /// File of the filter.
+    #[arg(long, env = "TOKENGATE_FILTER", default_value = "/etc/envoy/tokengate.wasm")]
+    filter: FilePath,
+    /// Name by which this proxy is known to the control plane.
+    #[arg(long, env = "TOKENGATE_PROXY_NAME", default_value = "envoy")]
+    proxy_name: Host,
+}
+
+/// A host name, address or plain name: nothing that would mean something to YAML.
+#[derive(Clone)]
+struct Host(String);
+
+/// A file's path: likewise.
+#[derive(Clone)]
+struct FilePath(String);
+
+impl std::str::FromStr for Host {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+        let whole = (1..=64).contains(&text.len()) && text.chars().all(allowed);
+        if whole { Ok(Self(text.into())) } else { Err("must have 1 to 64 letters, digits, dots, dashes and colons") }
+    }
+}
+
+impl std::str::FromStr for FilePath {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let whole = !text.is_empty() && !text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\'));
+        if whole {
+            Ok(Self(text.into()))
+        } else {
+            Err("must not be empty or hold quotes, backslashes or control characters")
+        }
+    }
+}
+
+/// The configuration with these values.
+pub(crate) fn render(options: &Options) -> String {
+    let quoted = |text: &str| format!("\"{text}\"");
+    let values = [
+        ("TOKENGATE_ENTRANCE_ADDRESS", quoted(&options.entrance_address.0)),
+        ("TOKENGATE_ENTRANCE_PORT", options.entrance_port.to_string()),
+        ("TOKENGATE_BACKEND_ADDRESS", quoted(&options.backend_address.0)),
+        ("TOKENGATE_BACKEND_PORT", options.backend_port.to_string()),
+        ("TOKENGATE_CONTROL_ADDRESS", quoted(&options.control_address.0)),
+        ("TOKENGATE_CONTROL_PORT", options.control_port.to_string()),
+        ("TOKENGATE_ENVOY_ADMIN_PORT", options.envoy_admin_port.to_string()),
+        ("TOKENGATE_FILTER", quoted(&options.filter.0)),
+        ("TOKENGATE_PROXY_NAME", quoted(&options.proxy_name.0)),
+    ];
+    let from = if options.bootstrap { 0 } else { TEMPLATE.find(STATIC_RESOURCES).unwrap_or_default() };
+    let mut text = String::new();
+    for line in TEMPLATE[from..].lines() {
+        let value = values.iter().find(|(variable, _)| line.ends_with(&format!(" # {variable}")));
+        match (value, line.split_once(": ")) {
+            (Some((variable, value)), Some((key, _))) => text += &format!("{key}: {value} # {variable}\n"),
+            _ => text += &format!("{line}\n"),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn rendered(arguments: &[&str]) -> String {
+        render(&Line::parse_from([&["x"], arguments].concat()).options)
+    }
+
+    #[test]
+    fn every_option_appears_in_what_is_printed() {
+        let text = rendered(&[
+            "--bootstrap",
+            "--entrance-address=0.0.0.0",
+            "--entrance-port=1",
+            "--backend-address=jira",
+            "--backend-port=2",
+            "--control-address=tokengate",
+            "--control-port=3",
+            "--envoy-admin-port=4",
+            "--filter=/a b.wasm",
+            "--proxy-name=edge",
+        ]);
+        for line in [
+            r#"address: "0.0.0.0" #"#,
+            "port_value: 1 #",
+            r#"address: "jira" #"#,
+            "port_value: 2 #",
+            r#"address: "tokengate" #"#,
+            "port_value: 3 #",
+            "port_value: 4 #",
+            r#"filename: "/a b.wasm" #"#,
+            r#""edge" #"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_goes_into_an_own_envoy_is_the_static_resources_alone() {
+        let text = rendered(&[]);
+        assert!(text.starts_with(STATIC_RESOURCES), "{text}");
+        assert!(!text.contains("\nadmin:"));
+    }
+
+    #[test]
+    fn attack_a_value_that_is_yaml() {
+        for value in ["a\nb", "a: b", "a\"b", "", "{x}"] {
+            assert!(Line::try_parse_from(["x", "--backend-address", value]).is_err(), "{value:?}");
+        }
+    }
+}

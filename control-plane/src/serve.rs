@@ -1,0 +1,128 @@
+//! `tokengate serve`: the control plane from start to a graceful stop.
+
+use crate::change::{Author, Change, ChangeError, NewToken, NewUser};
+use crate::feed::Proxies;
+use crate::keys::{self, KeyError, MasterKey};
+use crate::permission::{Action, Permit, Role, Whose, permit};
+use crate::store::{OpenError, Store, users};
+use crate::{api, clock, feed};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use sea_orm::EntityTrait as _;
+use serde_json::{Value as Json_, json};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// The running control plane.
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) proxies: Proxies,
+    stop: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Waits until the program is to stop.
+    pub(crate) async fn stopping(&self) {
+        let mut stop = self.stop.clone();
+        // An error means that nobody can say stop any more, which is as good as having said it.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Why the control plane does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error("cannot create the data directory {path}: {source}")]
+    DataDirectory { path: PathBuf, source: io::Error },
+    #[error("cannot listen on {address}: {source} (choose another address with --listen or TOKENGATE_LISTEN)")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("cannot create the first sysadmin: {0}")]
+    FirstStart(#[from] ChangeError),
+    #[error("cannot write {path}: {source}")]
+    AdminToken { path: PathBuf, source: io::Error },
+    #[error("the server: {0}")]
+    Server(#[from] io::Error),
+}
+
+/// Serves until SIGTERM or Ctrl-C.
+pub(crate) async fn serve(data: &Path, listen: SocketAddr) -> Result<(), ServeError> {
+    let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
+    let master = open_data(data)?;
+    let store = Store::open(data, &master).await?;
+    first_start(&store, data).await?;
+    let (stop, stopping) = watch::channel(false);
+    let app = Arc::new(App { store, proxies: Proxies::default(), stop: stopping });
+    let health =
+        Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).with_state(app.clone());
+    let router = health.merge(feed::router(app.clone())).merge(api::router(app.clone()));
+    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! { _ = terminated.recv() => {}, _ = interrupted.recv() => {} }
+        tracing::info!("stopping: answering what is under way");
+        let _ = stop.send(true);
+    });
+    tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
+    axum::serve(listener, router).with_graceful_shutdown(async move { app.stopping().await }).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The master key in this directory; both are made if they are not there, for their owner alone to read.
+pub(crate) fn open_data(data: &Path) -> Result<MasterKey, ServeError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .map_err(|source| ServeError::DataDirectory { path: data.to_owned(), source })?;
+    Ok(MasterKey::load_or_create(&data.join("master.key"))?)
+}
+
+/// Makes user `admin` and its token where there is no user at all.
+async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
+    if users::Entity::find().one(&store.db).await.map_err(OpenError::Database)?.is_some() {
+        return Ok(());
+    }
+    let author = Author { name: "tokengate".into(), token_id: None, request_id: None };
+    let mut change = Change::begin(store, author, clock::now()).await?;
+    let admin = NewUser { name: "admin", email: None, sysadmin: true };
+    let admin = change.create_user(&own_permit(Action::CreateUser)?, admin).await?;
+    let (secret, hash, public_id) = api::tokens::mint(&store.filter_keys.token_hash).map_err(KeyError::Randomness)?;
+    let label = "first start";
+    let token = NewToken { public_id, hash, label, owner: &admin, valid_from: None, expires_at: None };
+    change.create_token(&own_permit(Action::CreateToken)?, token).await?;
+    // The file first: a crash in between leaves a file without a token, and the next start makes both anew; the other
+    // way round the token would be lost.
+    let path = data.join("admin-token");
+    keys::write_private(&path, secret.expose())
+        .map_err(|source| ServeError::AdminToken { path: path.clone(), source })?;
+    change.commit().await?;
+    tracing::info!(path = %path.display(), "first start: created the sysadmin `admin`; its token is in this file");
+    Ok(())
+}
+
+fn own_permit(action: Action) -> Result<Permit, ChangeError> {
+    permit(Role::Sysadmin, action, Whose::Own).ok_or(ChangeError::WrongPermit(action))
+}
+
+async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Json_>) {
+    let (position, tokens) = app.store.with_image(|image| (image.position(), image.tokens()));
+    match app.store.db.ping().await {
+        Ok(()) => (StatusCode::OK, Json(json!({ "ready": true, "revision": position.revision, "tokens": tokens }))),
+        Err(error) => {
+            tracing::error!(%error, "the database does not answer");
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false })))
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The database: users, tokens, audit, and the head of the feed.
+//!
+//! SQLite in one file; the queries go through SeaORM so that PostgreSQL can take its place. Times are milliseconds
+//! since the epoch. Nothing here is a secret by itself: of a token there is its keyed hash, of the keys nothing.
+
+pub(crate) mod audit;
+pub(crate) mod feed_head;
+mod migration;
+pub(crate) mod tokens;
+pub(crate) mod users;
+
+use crate::clock;
+use crate::image::Image;
+use crate::keys::{self, MasterKey};
+use policy::feed::SyncKey;
+use policy::{FilterKeys, TokenHash};
+use sea_orm::sea_query::ExprTrait as _;
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, ConnectOptions, Database, DatabaseConnection, DbErr, EntityTrait as _,
+    QueryFilter as _,
+};
+use sea_orm_migration::MigratorTrait as _;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
+
+/// How long a deleted token is remembered, so that its bearer learns why it fails (U8).
+const REMEMBER_DELETED_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// The database, and the image of it from which the proxies are told.
+pub(crate) struct Store {
+    pub(crate) db: DatabaseConnection,
+    pub(crate) filter_keys: FilterKeys,
+    pub(crate) sync_key: SyncKey,
+    image: RwLock<Image>,
+    /// Held from the first statement of a change until the image shows it, so that the image is told in commit order.
+    pub(crate) changing: Arc<Mutex<()>>,
+    /// Counts up whenever the image changes.
+    changed: watch::Sender<u64>,
+}
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    Key(#[from] keys::KeyError),
+    #[error("the database: {0}")]
+    Database(#[from] DbErr),
+    #[error(
+        "the master key is not the one under which the tokens in this database were hashed; put the right one in place"
+    )]
+    WrongMasterKey,
+    #[error("{0}")]
+    Image(#[from] crate::image::ImageError),
+}
+
+impl Store {
+    /// Opens the database in this directory, brings its schema up to date, and builds the image.
+    pub(crate) async fn open(directory: &Path, master: &MasterKey) -> Result<Self, OpenError> {
+        let db = connect(&directory.join("tokengate.db")).await?;
+        migration::Migrator::up(&db, None).await?;
+        let head = head_or_new(&db, master).await?;
+        if head.hash_key_id != master.hash_key_id() {
+            return Err(OpenError::WrongMasterKey);
+        }
+        let (filter_keys, sync_key) = (master.filter_keys(), master.sync_key()?);
+        let image = load_image(&db, &filter_keys, &sync_key).await?;
+        tracing::info!(tokens = image.tokens(), revision = image.position().revision, "snapshot image built");
+        Ok(Self {
+            db,
+            filter_keys,
+            sync_key,
+            image: RwLock::new(image),
+            changing: Arc::default(),
+            changed: watch::Sender::new(0),
+        })
+    }
+
+    /// Looks at the image. The closure must not wait for anything.
+    pub(crate) fn with_image<T>(&self, look: impl FnOnce(&Image) -> T) -> T {
+        look(&self.image.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Shows a committed change in the image and wakes the proxies that wait for one.
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut Image)) {
+        change(&mut self.image.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Builds the image anew from the database: for when nobody knows whether a commit took place.
+    pub(crate) async fn reload(&self) -> Result<(), OpenError> {
+        let image = load_image(&self.db, &self.filter_keys, &self.sync_key).await?;
+        self.publish(|present| *present = image);
+        Ok(())
+    }
+
+    /// Tells when the image changes.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+async fn connect(file: &Path) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", file.display()));
+    options.max_connections(8).connect_timeout(Duration::from_secs(10)).sqlx_logging(false);
+    options.map_sqlx_sqlite_opts(|options| {
+        // Every change that was answered is on the disk: a revocation must survive a power cut.
+        options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(10))
+            .foreign_keys(true)
+    });
+    Database::connect(options).await
+}
+
+async fn head_or_new(db: &DatabaseConnection, master: &MasterKey) -> Result<feed_head::Model, OpenError> {
+    if let Some(head) = feed_head::Entity::find_by_id(feed_head::ID).one(db).await? {
+        return Ok(head);
+    }
+    let head = feed_head::ActiveModel {
+        id: Set(feed_head::ID),
+        epoch: Set(random_number()?),
+        revision: Set(0),
+        tag: Set(random_number()?),
+        hash_key_id: Set(master.hash_key_id()),
+    };
+    Ok(feed_head::Entity::insert(head).exec_with_returning(db).await?)
+}
+
+/// A random number in the form in which the database keeps it.
+pub(crate) fn random_number() -> Result<i64, keys::KeyError> {
+    keys::random().map(|bytes| i64::from_le_bytes(*bytes)).map_err(keys::KeyError::Randomness)
+}
+
+async fn load_image(db: &DatabaseConnection, filter_keys: &FilterKeys, sync_key: &SyncKey) -> Result<Image, OpenError> {
+    let head = feed_head::Entity::find_by_id(feed_head::ID)
+        .one(db)
+        .await?
+        .ok_or_else(|| DbErr::RecordNotFound("the head of the feed".into()))?;
+    let users: HashMap<i64, users::Model> =
+        users::Entity::find().all(db).await?.into_iter().map(|user| (user.id, user)).collect();
+    let remembered_since =
+        i64::try_from(clock::now().as_millis().saturating_sub(REMEMBER_DELETED_MS)).unwrap_or_default();
+    let tokens = tokens::Entity::find()
+        .filter(tokens::Column::DeletedAt.is_null().or(tokens::Column::DeletedAt.gt(remembered_since)))
+        .all(db)
+        .await?;
+    let records = tokens.iter().filter_map(|token| {
+        let owner = users.get(&token.owner_id)?;
+        Some((TokenHash::from_bytes(token.hash.as_slice().try_into().ok()?), tokens::record(token, owner)))
+    });
+    let nonce = *keys::random().map_err(keys::KeyError::Randomness)?;
+    let settings = policy::Settings::default().encode(filter_keys, &sync_key.seal_key(), nonce);
+    Ok(Image::build(
+        head.epoch.cast_unsigned(),
+        head.revision.cast_unsigned(),
+        head.tag.cast_unsigned(),
+        settings,
+        records,
+    )?)
+}

@@ -1,0 +1,25 @@
+//! Users.
+
+use sea_orm::entity::prelude::*;
+
+/// A user. A deleted one stays as a row without a folded name, so that audit and tokens keep their reference and the
+/// name is free again.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "users")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key)]
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    /// The name as it is unique ([`policy::record::folded`]); `None`: deleted.
+    pub(crate) name_folded: Option<String>,
+    pub(crate) email: Option<String>,
+    pub(crate) email_folded: Option<String>,
+    pub(crate) sysadmin: bool,
+    pub(crate) suspended: bool,
+    pub(crate) created_at: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
