@@ -49,9 +49,6 @@ pub(crate) struct Options {
     /// File of the filter.
     #[arg(long, env = "TOKENGATE_FILTER", default_value = "/etc/envoy/tokengate.wasm")]
     filter: FilePath,
-    /// Name by which this proxy is known to the control plane.
-    #[arg(long, env = "TOKENGATE_PROXY_NAME", default_value = "envoy")]
-    proxy_name: Host,
 }
 
 /// A host name, address or plain name: nothing that would mean something to YAML.
@@ -97,7 +94,6 @@ pub(crate) fn render(options: &Options) -> String {
         ("TOKENGATE_CONTROL_PORT", options.control_port.to_string()),
         ("TOKENGATE_ENVOY_ADMIN_PORT", options.envoy_admin_port.to_string()),
         ("TOKENGATE_FILTER", quoted(&options.filter.0)),
-        ("TOKENGATE_PROXY_NAME", quoted(&options.proxy_name.0)),
     ];
     let from = if options.bootstrap { 0 } else { TEMPLATE.find(STATIC_RESOURCES).unwrap_or_default() };
     let mut text = String::new();
@@ -138,7 +134,6 @@ mod tests {
             "--control-port=3",
             "--envoy-admin-port=4",
             "--filter=/a b.wasm",
-            "--proxy-name=edge",
         ]);
         for line in [
             r#"address: "0.0.0.0" #"#,
@@ -149,7 +144,6 @@ mod tests {
             "port_value: 3 #",
             "port_value: 4 #",
             r#"filename: "/a b.wasm" #"#,
-            r#""edge" #"#,
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

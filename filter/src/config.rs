@@ -84,13 +84,18 @@ impl Config {
         }
         let feed_cluster = text(&mut fields, "feed_cluster")?;
         let proxy_name = text(&mut fields, "proxy_name")?.unwrap_or_else(|| "unnamed".into());
-        if proxy_name.len() > NAME_LEN_MAX || proxy_name.contains(char::is_control) {
+        if !is_proxy_name(&proxy_name) {
             return Err(ConfigError(format!("proxy_name must have at most {NAME_LEN_MAX} printable bytes")));
         }
         site.check().map_err(|error| ConfigError(error.to_string()))?;
         unknown.extend(fields.keys().cloned());
         Ok(Self { site, feed_cluster, proxy_name, unknown })
     }
+}
+
+/// Whether a proxy can be called this.
+pub fn is_proxy_name(name: &str) -> bool {
+    name.len() <= NAME_LEN_MAX && !name.contains(char::is_control)
 }
 
 fn text(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String>, ConfigError> {

@@ -3,7 +3,7 @@
 use super::counters::Counters;
 use super::host::{self, Level, ProxyData};
 use super::http::Http;
-use crate::config::Config;
+use crate::config::{Config, is_proxy_name};
 use crate::feed::{ASK_TIMEOUT_MS, Client, Effect, Event, Note, View};
 use crate::lease::{self, RENEW_MS};
 use crate::snapshot::{self, Head, Unreadable};
@@ -23,6 +23,10 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// The environment variable of the proxy process that holds the sync key.
 const SYNC_KEY_VARIABLE: &str = "TOKENGATE_SYNC_KEY";
+
+/// The environment variable of the proxy process that, if set, names it in place of its configuration: processes that
+/// share a configuration differ in their environment.
+const PROXY_NAME_VARIABLE: &str = "TOKENGATE_PROXY_NAME";
 
 /// The root context of one plugin configuration in one VM.
 #[derive(Default)]
@@ -102,12 +106,13 @@ impl RootContext for Root {
                 &format!("Tokengate: {SYNC_KEY_VARIABLE} is not set, or not 32 to 512 characters; nothing is admitted"),
             );
         }
+        let name = std::env::var(PROXY_NAME_VARIABLE).ok().filter(|name| !name.is_empty() && is_proxy_name(name));
         self.feed = None;
         if let (Some(cluster), Some(key)) = (config.feed_cluster, &sync_key)
             && let Ok(holder) = getrandom::u64()
             && host::set_tick_period(TICK).is_ok()
         {
-            let client = Client::new(key.clone(), config.proxy_name);
+            let client = Client::new(key.clone(), name.unwrap_or(config.proxy_name));
             self.feed = Some(Feed { client, cluster, holder, holds_lease: false, lease_seen_at: None, call: None });
         }
         self.judge = Some(Rc::new(Judge {

@@ -1,0 +1,90 @@
+//! Processes that end with whoever started them.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A process under its own name, its output in a log file. Dropping it kills it; should this program itself be killed,
+/// the kernel does (by `setpriv`, where there is one).
+#[derive(Debug)]
+pub struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program with these arguments and variables; its output is added to `log`.
+    pub fn start(
+        name: &'static str,
+        program: &Path,
+        arguments: &[String],
+        variables: &[(&str, String)],
+        log: &Path,
+    ) -> io::Result<Self> {
+        let output = File::options().create(true).append(true).open(log)?;
+        let mut command = match Path::new("/usr/bin/setpriv") {
+            setpriv if setpriv.exists() => {
+                let mut command = Command::new(setpriv);
+                command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+                command
+            }
+            _ => Command::new(program),
+        };
+        let child = command
+            .args(arguments)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()?;
+        Ok(Self { name, child, log: log.to_owned() })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Where its output is.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Ends it as an operator does: SIGTERM, and after `patience` SIGKILL. Whether it went by itself.
+    pub fn stop(mut self, patience: Duration) -> bool {
+        self.signal(Signal::TERM);
+        let until = Instant::now() + patience;
+        while Instant::now() < until {
+            if self.ended().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false // and dropping it kills it
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill_9(self) {}
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,144 @@
+//! The parts of a running Tokengate: where their programs are, and how each is started.
+
+use crate::process::Process;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The programs, as `make` built or installed them.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The control plane.
+    pub tokengate: PathBuf,
+    /// The demo backend.
+    pub backend: PathBuf,
+    /// The filter.
+    pub filter: PathBuf,
+    /// Envoy.
+    pub envoy: PathBuf,
+    /// Python with the packages of `requirements.txt`.
+    pub python: PathBuf,
+}
+
+impl Tools {
+    /// Finds them beside the program that asks; `ENVOY` names another Envoy, `TOKENGATE_FILTER` another filter. An error
+    /// says what is missing and which command makes it.
+    pub fn find() -> Result<Self, String> {
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut built = own.parent().unwrap_or(Path::new("."));
+        if built.ends_with("deps") {
+            built = built.parent().unwrap_or(built);
+        }
+        let target = built.parent().unwrap_or(built);
+        let named = |variable: &str| std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let tools = Self {
+            tokengate: built.join("tokengate"),
+            backend: built.join("demo-backend"),
+            filter: named("TOKENGATE_FILTER").unwrap_or_else(|| target.join("wasm32-wasip1/wasm/filter.wasm")),
+            envoy: named("ENVOY").unwrap_or_else(|| target.join("python/envoy")),
+            python: target.join("python/bin/python"),
+        };
+        for path in [&tools.tokengate, &tools.backend, &tools.filter, &tools.envoy] {
+            if !path.exists() {
+                return Err(format!("{} is missing; `make build` makes it", path.display()));
+            }
+        }
+        Ok(tools)
+    }
+}
+
+/// The ports of a stack, each with the variable that names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// Envoy, where requests come in.
+    pub entrance: u16,
+    /// The control plane.
+    pub control: u16,
+    /// The backend.
+    pub backend: u16,
+    /// Envoy's admin interface.
+    pub admin: u16,
+}
+
+/// A stack that is to run in a directory on these ports.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The programs.
+    pub tools: Tools,
+    /// The control plane's data; Envoy's configuration and the logs go beside it.
+    pub data: PathBuf,
+    /// Where logs and configuration go.
+    pub logs: PathBuf,
+    /// The ports.
+    pub ports: Ports,
+    /// Envoy's worker threads.
+    pub workers: u32,
+}
+
+impl Site {
+    /// Starts the control plane.
+    pub fn start_control_plane(&self) -> io::Result<Process> {
+        let Self { tools, data, ports, .. } = self;
+        let arguments =
+            ["serve".into(), format!("--data={}", data.display()), format!("--listen=127.0.0.1:{}", ports.control)];
+        Process::start("control plane", &tools.tokengate, &arguments, &[], &self.log("control-plane"))
+    }
+
+    /// Starts the demo backend.
+    pub fn start_backend(&self) -> io::Result<Process> {
+        let arguments = [format!("127.0.0.1:{}", self.ports.backend)];
+        Process::start("demo backend", &self.tools.backend, &arguments, &[], &self.log("backend"))
+    }
+
+    /// Envoy's configuration for this site, as `tokengate envoy-config` prints it.
+    pub fn envoy_config(&self) -> io::Result<String> {
+        let Ports { entrance, control, backend, admin } = self.ports;
+        self.tokengate(&[
+            "envoy-config".into(),
+            "--bootstrap".into(),
+            format!("--entrance-port={entrance}"),
+            format!("--control-port={control}"),
+            format!("--backend-port={backend}"),
+            format!("--envoy-admin-port={admin}"),
+            format!("--filter={}", self.tools.filter.display()),
+        ])
+    }
+
+    /// The secret that Envoy and the control plane share.
+    pub fn sync_key(&self) -> io::Result<String> {
+        let key = self.tokengate(&["sync-key".into(), format!("--data={}", self.data.display())])?;
+        Ok(key.trim().to_owned())
+    }
+
+    /// Starts Envoy with this configuration.
+    pub fn start_envoy(&self, config: &str) -> io::Result<Process> {
+        let file = self.logs.join("envoy.yaml");
+        std::fs::write(&file, config)?;
+        let arguments = [
+            "--config-path".into(),
+            file.display().to_string(),
+            "--concurrency".into(),
+            self.workers.to_string(),
+            "--disable-hot-restart".into(),
+            "--log-level".into(),
+            "warning".into(),
+            "--component-log-level".into(),
+            "wasm:info".into(),
+        ];
+        let variables = [("TOKENGATE_SYNC_KEY", self.sync_key()?)];
+        Process::start("Envoy", &self.tools.envoy, &arguments, &variables, &self.log("envoy"))
+    }
+
+    /// The file into which a part of the stack writes.
+    pub fn log(&self, part: &str) -> PathBuf {
+        self.logs.join(format!("{part}.log"))
+    }
+
+    fn tokengate(&self, arguments: &[String]) -> io::Result<String> {
+        let output = Command::new(&self.tools.tokengate).args(arguments).output()?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        String::from_utf8(output.stdout).map_err(io::Error::other)
+    }
+}

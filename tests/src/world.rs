@@ -1,0 +1,373 @@
+//! A whole Tokengate for one test.
+
+use crate::process::Process;
+use crate::stack::{Ports, Site, Tools};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::blocking::{Client, RequestBuilder};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Envoy, control plane and backend as processes of this test alone; they end, and their files vanish, with it. If the
+/// test fails, the ends of their logs are printed.
+pub struct World {
+    /// Where everything is.
+    pub site: Site,
+    control_plane: Option<Process>,
+    envoy: Option<Process>,
+    _backend: Process,
+    config: String,
+    client: Client,
+    _directory: TempDir,
+}
+
+impl World {
+    /// Everything running and ready, Envoy with two workers.
+    pub fn start() -> Self {
+        Self::start_with_workers(2)
+    }
+
+    /// Everything running and ready, Envoy with so many workers.
+    pub fn start_with_workers(workers: u32) -> Self {
+        let mut world = Self::prepare(workers);
+        world.start_control_plane();
+        world.start_envoy();
+        world.wait_until_ready();
+        world
+    }
+
+    /// The backend running; control plane and Envoy are yet to be started.
+    pub fn prepare(workers: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let site = Site {
+            tools: Tools::find().expect("the programs of the stack"),
+            data: directory.path().join("data"),
+            logs: directory.path().to_owned(),
+            ports: Ports { entrance: free_port(), control: free_port(), backend: free_port(), admin: free_port() },
+            workers,
+        };
+        let config = site.envoy_config().expect("Envoy's configuration");
+        let backend = site.start_backend().expect("the backend starts");
+        let client = client().build().expect("an HTTP client");
+        let world =
+            Self { site, control_plane: None, envoy: None, _backend: backend, config, client, _directory: directory };
+        eventually("the backend answers", || {
+            TcpStream::connect(("127.0.0.1", world.site.ports.backend)).is_ok().then_some(())
+        });
+        world
+    }
+
+    /// Changes Envoy's configuration, for its next start. What is to be replaced must be there.
+    pub fn edit_config(&mut self, from: &str, to: &str) {
+        assert!(self.config.contains(from), "envoy.yaml does not contain {from:?}");
+        self.config = self.config.replace(from, to);
+    }
+
+    /// Starts the control plane and waits until it answers.
+    pub fn start_control_plane(&mut self) {
+        self.control_plane = Some(self.site.start_control_plane().expect("the control plane starts"));
+        eventually("the control plane is ready", || {
+            (self.control_get("/readyz").send().status == StatusCode::OK).then_some(())
+        });
+    }
+
+    /// Starts Envoy and waits until it accepts connections.
+    pub fn start_envoy(&mut self) {
+        self.envoy = Some(self.site.start_envoy(&self.config).expect("Envoy starts"));
+        eventually("Envoy accepts connections", || {
+            TcpStream::connect(("127.0.0.1", self.site.ports.entrance)).is_ok().then_some(())
+        });
+    }
+
+    /// Waits until the filter has a snapshot.
+    pub fn wait_until_ready(&self) {
+        eventually("the proxy is ready", || {
+            (self.get("/.well-known/tokengate/ready").send().status == StatusCode::OK).then_some(())
+        });
+    }
+
+    /// Kills the control plane without warning.
+    pub fn kill_control_plane(&mut self) {
+        self.control_plane.take().expect("a running control plane").kill_9();
+    }
+
+    /// Kills Envoy without warning.
+    pub fn kill_envoy(&mut self) {
+        self.envoy.take().expect("a running Envoy").kill_9();
+    }
+
+    /// Asks the control plane to stop; whether it did by itself.
+    pub fn stop_control_plane(&mut self) -> bool {
+        self.control_plane.take().expect("a running control plane").stop(Duration::from_secs(10))
+    }
+
+    /// Whether Envoy still runs.
+    pub fn envoy_runs(&mut self) -> bool {
+        self.envoy.as_mut().is_some_and(|envoy| envoy.ended().is_none())
+    }
+
+    /// The first sysadmin's token.
+    pub fn admin_token(&self) -> String {
+        let file = self.site.data.join("admin-token");
+        std::fs::read_to_string(file).expect("the admin's token").trim().to_owned()
+    }
+
+    /// Creates a user, with the e-mail address NAME@example.org.
+    pub fn create_user(&self, name: &str) {
+        let body = json!({ "name": name, "email": format!("{name}@example.org") });
+        let reply = self.as_admin(Method::POST, "/api/v1/users").json(&body).send();
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text);
+    }
+
+    /// Creates a token of a user, which is created if need be, and waits until the proxy admits it.
+    pub fn token_for(&self, name: &str) -> Token {
+        if self.as_admin(Method::GET, &format!("/api/v1/users/{name}")).send().status == StatusCode::NOT_FOUND {
+            self.create_user(name);
+        }
+        let token = self.new_token(&json!({ "label": "test", "owner": name }));
+        eventually("the proxy admits the new token", || {
+            (self.get("/rest/").bearer(&token.text).send().status == StatusCode::OK).then_some(())
+        });
+        token
+    }
+
+    /// Creates a token with these properties.
+    pub fn new_token(&self, properties: &Value) -> Token {
+        let reply = self.as_admin(Method::POST, "/api/v1/tokens").json(properties).send();
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text);
+        let field = |name: &str| reply.json[name].as_str().expect("a field of the new token").to_owned();
+        Token { id: field("id"), text: field("token") }
+    }
+
+    /// Deletes a token.
+    pub fn delete_token(&self, token: &Token) {
+        let reply = self.as_admin(Method::DELETE, &format!("/api/v1/tokens/{}", token.id)).send();
+        assert_eq!(reply.status, StatusCode::NO_CONTENT, "{}", reply.text);
+    }
+
+    /// A call of the API by the first sysadmin, at the control plane itself.
+    pub fn as_admin(&self, method: Method, path: &str) -> Call {
+        self.call(method, self.site.ports.control, path).basic("admin", &self.admin_token())
+    }
+
+    /// A GET at the control plane itself.
+    pub fn control_get(&self, path: &str) -> Call {
+        self.call(Method::GET, self.site.ports.control, path)
+    }
+
+    /// A GET through Envoy.
+    pub fn get(&self, path: &str) -> Call {
+        self.request(Method::GET, path)
+    }
+
+    /// A request through Envoy.
+    pub fn request(&self, method: Method, path: &str) -> Call {
+        self.call(method, self.site.ports.entrance, path)
+    }
+
+    /// A GET through Envoy over HTTP/2.
+    pub fn get_http2(&self, path: &str) -> Call {
+        let client = client().http2_prior_knowledge().build().expect("an HTTP/2 client");
+        Call(client.get(format!("http://127.0.0.1:{}{path}", self.site.ports.entrance)))
+    }
+
+    /// Writes these bytes to Envoy and gives back all that comes until it closes. The request should ask for that.
+    pub fn raw(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.site.ports.entrance)).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+        stream.write_all(request).expect("the request is written");
+        let mut reply = Vec::new();
+        let _ = stream.read_to_end(&mut reply);
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    /// How often the backend saw a wrong password.
+    pub fn failed_logins(&self) -> u64 {
+        self.backend_get("/failed-logins").json["count"].as_u64().expect("a count")
+    }
+
+    /// The requests with this path that reached the backend.
+    pub fn received(&self, path: &str) -> Vec<Value> {
+        let all = self.backend_get("/received").json;
+        all.as_array().expect("a list").iter().filter(|request| request["path"] == path).cloned().collect()
+    }
+
+    /// A page of Envoy's admin interface.
+    pub fn envoy_admin(&self, path: &str) -> String {
+        self.call(Method::GET, self.site.ports.admin, path).send().text
+    }
+
+    /// All that a part of the stack has written to its log.
+    pub fn log(&self, part: &str) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.site.log(part)).unwrap_or_default()).into_owned()
+    }
+
+    fn backend_get(&self, path: &str) -> Reply {
+        self.call(Method::GET, self.site.ports.backend, path).send()
+    }
+
+    fn call(&self, method: Method, port: u16, path: &str) -> Call {
+        Call(self.client.request(method, format!("http://127.0.0.1:{port}{path}")))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for part in ["envoy", "control-plane", "backend"] {
+                let log = self.log(part);
+                let lines: Vec<&str> = log.lines().collect();
+                eprintln!("--- the end of {part}.log\n{}", lines[lines.len().saturating_sub(25)..].join("\n"));
+            }
+        }
+    }
+}
+
+/// A token that a test made.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// Its public id.
+    pub id: String,
+    /// The token itself.
+    pub text: String,
+}
+
+impl AsRef<str> for Token {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+/// A request in the making.
+pub struct Call(RequestBuilder);
+
+impl Call {
+    /// With `Authorization: Basic base64(user:secret)`.
+    pub fn basic(self, user: &str, secret: &(impl AsRef<str> + ?Sized)) -> Self {
+        let encoded = BASE64.encode(format!("{user}:{}", secret.as_ref()));
+        self.header("authorization", format!("Basic {encoded}").as_bytes())
+    }
+
+    /// With `Authorization: Bearer secret`.
+    pub fn bearer(self, secret: &(impl AsRef<str> + ?Sized)) -> Self {
+        self.header("authorization", format!("Bearer {}", secret.as_ref()).as_bytes())
+    }
+
+    /// With one more header; the value is bytes.
+    pub fn header(self, name: &str, value: &[u8]) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+        Self(self.0.header(name, HeaderValue::from_bytes(value).expect("a header value")))
+    }
+
+    /// With a JSON body.
+    pub fn json(self, body: &Value) -> Self {
+        Self(self.0.json(body))
+    }
+
+    /// With a body and its type.
+    pub fn body(self, content_type: &str, body: &str) -> Self {
+        Self(self.0.header("content-type", content_type).body(body.to_owned()))
+    }
+
+    /// Sends it. A connection that fails counts as a reply with status 599.
+    pub fn send(self) -> Reply {
+        match self.0.send() {
+            Ok(reply) => {
+                let (status, headers) = (reply.status(), reply.headers().clone());
+                let text = reply.text().unwrap_or_default();
+                let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+                Reply { status, headers, text, json }
+            }
+            Err(error) => Reply {
+                status: StatusCode::from_u16(599).expect("a status"),
+                headers: reqwest::header::HeaderMap::new(),
+                text: error.to_string(),
+                json: Value::Null,
+            },
+        }
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// The body.
+    pub text: String,
+    /// The body as JSON; null if it is none.
+    pub json: Value,
+}
+
+impl Reply {
+    /// Asserts that the backend answered, and as whom it saw the caller.
+    pub fn assert_user(&self, name: Option<&str>) {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        assert_eq!(self.json["user"].as_str(), name, "{}", self.text);
+    }
+
+    /// Asserts that Tokengate refused, with this status and code, in the form of a problem.
+    pub fn assert_refused(&self, status: u16, code: &str) {
+        assert_eq!((self.status.as_u16(), self.json["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.json["status"], status);
+        assert!(self.json["detail"].is_string() && self.json["title"].is_string(), "{}", self.text);
+        assert_eq!(self.headers.contains_key("www-authenticate"), status == 401);
+        assert_eq!(self.headers.contains_key("retry-after"), status == 503);
+    }
+
+    /// Asserts that a header reached the backend with this value, or did not reach it at all.
+    pub fn assert_received(&self, header: &str, value: Option<&str>) {
+        assert_eq!(self.json["headers"][header].as_str(), value, "{}", self.text);
+        assert!(!self.json["headers"][header].is_array(), "{header} arrived more than once: {}", self.text);
+    }
+}
+
+/// Waits until something is so, for at most 15 s: for what has no promised time.
+pub fn eventually<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
+    eventually_within(Duration::from_secs(15), what, attempt)
+}
+
+/// Waits until something is so; fails when it is not within the promised time.
+pub fn eventually_within<T>(promised: Duration, what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(outcome) = attempt() {
+            return outcome;
+        }
+        assert!(started.elapsed() < promised, "after {promised:?} still not so: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The time so many seconds from now, as the API wants it.
+#[expect(clippy::disallowed_methods, reason = "a test that waits for real time needs it")]
+pub fn in_seconds(seconds: i64) -> String {
+    (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds)).to_string()
+}
+
+fn client() -> reqwest::blocking::ClientBuilder {
+    // No pool: with several workers each connection may land on another one, and each is to be asked.
+    Client::builder().timeout(Duration::from_secs(10)).pool_max_idle_per_host(0).no_proxy()
+}
+
+/// A port that nobody listens on, below those that the kernel hands out by itself, each given once.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let count = NEXT.fetch_add(1, Ordering::Relaxed);
+        let spread = u16::try_from(std::process::id() % 10_000).unwrap_or_default();
+        let port = 20_000 + (spread + count) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
