@@ -14,6 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use error::ApiError;
+use policy::calls::Escaped;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -53,7 +54,8 @@ async fn identified(mut request: Request, next: Next) -> Response {
         response = problem.respond(request_id);
     }
     let (status, milliseconds) = (response.status().as_u16(), started.elapsed().as_millis());
-    tracing::info!(request_id, %method, path, status, milliseconds, "request");
+    let path = Escaped(path.as_bytes()); // people paste tokens everywhere
+    tracing::info!(request_id, %method, %path, status, milliseconds, "request");
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

@@ -10,7 +10,6 @@
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `wasm_module` | what the filter asks of its host |
-#![expect(missing_docs, reason = "a test's name says what it promises")]
 
 mod clients;
 mod feed;

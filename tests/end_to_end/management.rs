@@ -1,1 +1,277 @@
-//! x
+//! Users and tokens by REST: through the real binary, on real SQLite.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+use tests::{Token, World, eventually, eventually_within};
+
+const ISSUE: &str = "/rest/api/2/issue/JRA-1";
+
+/// A call of the API through Envoy, as this user.
+fn as_user(world: &World, user: &str, token: &Token, method: Method, path: &str) -> tests::Call {
+    world.request(method, path).basic(user, token)
+}
+
+#[test]
+fn the_api_answers_through_the_proxy_and_directly_and_judges_tokens_by_the_same_rules() {
+    let world = World::start();
+    let token = world.token_for("alice");
+    for (through_proxy, name) in [(true, "the proxy"), (false, "the control plane")] {
+        let get = |path: &str| if through_proxy { world.get(path) } else { world.control_get(path) };
+        let list = get("/api/v1/tokens").basic("alice", &token).send();
+        assert_eq!(
+            (list.status.as_u16(), list.json["items"][0]["id"].as_str()),
+            (200, Some(token.id.as_str())),
+            "{name}"
+        );
+        get("/api/v1/tokens").basic("bob", &token).send().assert_refused(401, "wrong_user");
+        get("/api/v1/tokens").bearer("tgt_oops").send().assert_refused(401, "mistyped_token");
+        get("/api/v1/tokens").header("authorization", b"Basic !").send().assert_refused(400, "bad_credentials");
+        get("/api/v1/tokens").basic("alice", "wonderland").send().assert_refused(401, "credentials_required");
+        get("/api/v1/tokens").send().assert_refused(401, "credentials_required");
+        get("/api/v1/users").basic("alice", &token).send().assert_refused(403, "forbidden");
+        // An identity header is nobody's word, from whatever side it comes.
+        let claimed = get("/api/v1/users").header("x-forwarded-user", b"admin").send();
+        claimed.assert_refused(401, "credentials_required");
+        let claimed = get("/api/v1/users").basic("alice", &token).header("x-forwarded-user", b"admin").send();
+        claimed.assert_refused(403, "forbidden");
+    }
+}
+
+#[test]
+fn m5_a_user_manages_own_tokens_and_no_others() {
+    let world = World::start();
+    let (alice, bob) = (world.token_for("alice"), world.token_for("bob"));
+    let body = json!({ "label": "  my script  ", "expires_at": "2099-01-01T00:00:00Z" });
+    let created = as_user(&world, "alice", &alice, Method::POST, "/api/v1/tokens").json(&body).send();
+    assert_eq!(created.status, 201, "{}", created.text);
+    assert_eq!((&created.json["label"], &created.json["owner"]), (&json!("my script"), &json!("alice")));
+    assert_eq!(created.json["expires_at"], "2099-01-01T00:00:00Z");
+    let path = format!("/api/v1/tokens/{}", created.json["id"].as_str().unwrap());
+    let shown = as_user(&world, "alice", &alice, Method::GET, &path).send();
+    assert_eq!((shown.status.as_u16(), shown.json["token"].clone()), (200, Value::Null), "it is shown once");
+
+    as_user(&world, "bob", &bob, Method::GET, &path).send().assert_refused(404, "not_found");
+    as_user(&world, "bob", &bob, Method::DELETE, &path).send().assert_refused(404, "not_found");
+    let for_alice = json!({ "label": "x", "owner": "alice" });
+    as_user(&world, "bob", &bob, Method::POST, "/api/v1/tokens")
+        .json(&for_alice)
+        .send()
+        .assert_refused(403, "forbidden");
+    let for_nobody = json!({ "label": "x", "owner": "nobody" });
+    as_user(&world, "bob", &bob, Method::POST, "/api/v1/tokens")
+        .json(&for_nobody)
+        .send()
+        .assert_refused(403, "forbidden");
+    as_user(&world, "bob", &bob, Method::GET, "/api/v1/tokens?owner=alice").send().assert_refused(403, "forbidden");
+    as_user(&world, "bob", &bob, Method::GET, "/api/v1/tokens?all=true").send().assert_refused(403, "forbidden");
+    as_user(&world, "bob", &bob, Method::GET, "/api/v1/users/alice").send().assert_refused(404, "not_found");
+    assert_eq!(as_user(&world, "bob", &bob, Method::GET, "/api/v1/users/BOB").send().status, 200);
+
+    assert_eq!(as_user(&world, "alice", &alice, Method::DELETE, &path).send().status, 204);
+    as_user(&world, "alice", &alice, Method::DELETE, &path).send().assert_refused(404, "not_found");
+    as_user(&world, "alice", &alice, Method::GET, &path).send().assert_refused(404, "not_found");
+}
+
+#[test]
+fn s6_sysadmins_create_list_and_delete_for_others_and_never_see_the_token_again() {
+    let world = World::start();
+    let token = world.token_for("alice");
+    let list = world.as_admin(Method::GET, "/api/v1/tokens?owner=ALICE").send();
+    assert_eq!(list.json["items"][0]["id"], token.id);
+    let all = world.as_admin(Method::GET, "/api/v1/tokens?all=true").send();
+    assert_eq!(all.json["items"].as_array().map(Vec::len), Some(2), "{}", all.text);
+    for text in [list.text, all.text, world.as_admin(Method::GET, &format!("/api/v1/tokens/{}", token.id)).send().text]
+    {
+        assert!(!text.contains("tgt_"), "{text}");
+    }
+    let page = world.as_admin(Method::GET, "/api/v1/tokens?all=true&limit=1").send();
+    let next = page.json["next"].as_i64().expect("there is more");
+    let rest = world.as_admin(Method::GET, &format!("/api/v1/tokens?all=true&limit=1&after={next}")).send();
+    assert_eq!(
+        (rest.json["items"][0]["id"].as_str(), rest.json["next"].clone()),
+        (Some(token.id.as_str()), Value::Null)
+    );
+}
+
+#[test]
+fn m8_deleting_a_user_stops_its_tokens_everywhere_and_frees_the_name() {
+    let world = World::start();
+    let token = world.token_for("alice");
+    assert_eq!(world.as_admin(Method::DELETE, "/api/v1/users/Alice").send().status, 204);
+    eventually_within(Duration::from_secs(1), "the token is refused", || {
+        (world.get(ISSUE).basic("alice", &token).send().json["code"] == "token_deleted").then_some(())
+    });
+    world.control_get("/api/v1/tokens").basic("alice", &token).send().assert_refused(401, "token_deleted");
+    world.as_admin(Method::GET, "/api/v1/users/alice").send().assert_refused(404, "not_found");
+    // Somebody else of that name inherits nothing.
+    let new = world.token_for("alice");
+    world.get(ISSUE).basic("alice", &new).send().assert_user(Some("alice"));
+    world.get(ISSUE).basic("alice", &token).send().assert_refused(401, "token_deleted");
+    assert_eq!(
+        world.as_admin(Method::GET, "/api/v1/tokens?owner=alice").send().json["items"].as_array().map(Vec::len),
+        Some(1)
+    );
+    world.as_admin(Method::DELETE, "/api/v1/users/admin").send().assert_refused(409, "last_sysadmin");
+}
+
+#[test]
+fn bad_input_gets_a_clear_error_and_changes_nothing() {
+    let world = World::start();
+    world.create_user("alice");
+    let long = "x".repeat(201);
+    let revision = || world.control_get("/readyz").send().json["revision"].clone();
+    let before = revision();
+    for (path, body, word) in [
+        ("users", json!({ "name": "" }), "name"),
+        ("users", json!({ "name": "a:b" }), "name"),
+        ("users", json!({ "name": "a\r\nx-forwarded-user: admin" }), "name"),
+        ("users", json!({ "name": " a" }), "name"),
+        ("users", json!({ "name": "tgt_x" }), "name"),
+        ("users", json!({ "name": "a".repeat(256) }), "name"),
+        ("users", json!({ "name": "carol", "email": "nobody" }), "email"),
+        ("users", json!({ "name": "carol", "admin": true }), "admin"),
+        ("users", json!({ "name": 1 }), "string"),
+        ("users", json!({}), "name"),
+        ("users", json!([]), "object"),
+        ("users", json!(["carol", null, true]), "object"),
+        ("tokens", json!({}), "label"),
+        ("tokens", json!({ "label": "  " }), "label"),
+        ("tokens", json!({ "label": long }), "label"),
+        ("tokens", json!({ "label": "a\u{7}b" }), "label"),
+        ("tokens", json!({ "label": "x", "owner": "nobody" }), "owner"),
+        ("tokens", json!({ "label": "x", "expires_at": "tomorrow" }), "expires_at"),
+        ("tokens", json!({ "label": "x", "expires_at": "2001-01-01T00:00:00Z" }), "expires_at"),
+        (
+            "tokens",
+            json!({ "label": "x", "valid_from": "2099-01-01T00:00:00Z", "expires_at": "2098-01-01T00:00:00Z" }),
+            "expires_at",
+        ),
+        ("tokens", json!({ "label": "x", "restrictions": [".*"] }), "restrictions"),
+    ] {
+        let reply = world.as_admin(Method::POST, &format!("/api/v1/{path}")).json(&body).send();
+        reply.assert_refused(400, "bad_request");
+        assert!(reply.json["detail"].as_str().unwrap().contains(word), "{body}: {}", reply.text);
+    }
+    for (name, email) in [("ALICE", "other@example.org"), ("carol", "Alice@Example.org")] {
+        let body = json!({ "name": name, "email": email });
+        world.as_admin(Method::POST, "/api/v1/users").json(&body).send().assert_refused(409, "user_exists");
+    }
+    let post = || world.as_admin(Method::POST, "/api/v1/users");
+    post().body("application/json", "{\"name\": \"x\", \"name\": \"y\"}").send().assert_refused(400, "bad_request");
+    post().body("application/json", "{\"name\": ").send().assert_refused(400, "bad_request");
+    post().body("text/plain", "{\"name\": \"x\"}").send().assert_refused(415, "unsupported_media_type");
+    let huge = format!("{{\"name\": \"{}\"}}", "x".repeat(200_000));
+    post().body("application/json", &huge).send().assert_refused(413, "body_too_large");
+    world.as_admin(Method::PUT, "/api/v1/users").send().assert_refused(405, "method_not_allowed");
+    world.as_admin(Method::GET, "/api/v1/nothing").send().assert_refused(404, "not_found");
+    world.as_admin(Method::GET, "/api/v1/tokens?limit=0").send().assert_refused(400, "bad_request");
+    world.as_admin(Method::GET, "/api/v1/tokens?limit=1001").send().assert_refused(400, "bad_request");
+    world.as_admin(Method::GET, "/api/v1/tokens?al=true").send().assert_refused(400, "bad_request");
+    assert_eq!(revision(), before, "nothing was changed");
+}
+
+#[test]
+fn a5_every_answered_change_survives_kill_9_together_with_its_audit_record() {
+    let mut world = World::prepare(1);
+    world.start_control_plane();
+    world.create_user("alice");
+    let mut kept = Vec::new();
+    for round in 0..5 {
+        for number in 0..10 {
+            kept.push(world.new_token(&json!({ "label": format!("{round}.{number}"), "owner": "alice" })));
+        }
+        world.delete_token(&kept.remove(0));
+        world.kill_control_plane();
+        world.start_control_plane();
+        let list = world.as_admin(Method::GET, "/api/v1/tokens?owner=alice&limit=1000").send();
+        let ids: Vec<_> =
+            list.json["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(ids, kept.iter().map(|token| token.id.clone()).collect::<Vec<_>>());
+    }
+    world.stop_control_plane();
+    // As many audit records as revisions, but for the first start, which is one revision with two; and all tokens.
+    let audit = audit(&world);
+    let count = |action: &str| audit.iter().filter(|row| row.contains(action)).count();
+    assert_eq!((count("|token.create|"), count("|token.delete|"), count("|user.create|")), (51, 5, 2), "{audit:#?}");
+    assert!(audit.iter().all(|row| !row.contains("tgt_")));
+}
+
+/// The audit as it lies in the database, a line a record.
+fn audit(world: &World) -> Vec<String> {
+    let script = "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute('select revision, actor, action, subject, detail from audit order by id'): print('|'.join(map(str, row)))";
+    let database = world.site.data.join("tokengate.db");
+    let output =
+        Command::new(&world.site.tools.python).args(["-c", script]).arg(database).output().expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_graceful_stop_answers_what_is_under_way_and_does_not_wait_for_hanging_proxies() {
+    let mut world = World::start();
+    world.token_for("alice"); // so a proxy hangs on the feed
+    let started = std::time::Instant::now();
+    assert!(world.stop_control_plane(), "it stops by itself");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(world.log("control-plane").contains("stopped"));
+}
+
+#[test]
+fn attack_a_client_that_hangs_up_in_the_middle_of_a_change_leaves_proxies_and_database_agreed() {
+    let world = World::start();
+    world.create_user("alice");
+    let admin = format!("admin:{}", world.admin_token());
+    let credential = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, admin);
+    let body = r#"{"label":"abandoned","owner":"alice"}"#;
+    let request = format!(
+        "POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credential}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for delay in 0..40 {
+        use std::io::Write as _;
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", world.site.ports.control)).expect("a connection");
+        stream.write_all(request.as_bytes()).expect("sent");
+        // Some hang up before their request is read, some while it is worked on, some after.
+        std::thread::sleep(Duration::from_micros(250 * delay));
+        drop(stream);
+    }
+    let revision_of_proxy = || world.get("/.well-known/tokengate/ready").send().json["revision"].as_u64();
+    let token = world.token_for("alice");
+    let list = world.as_admin(Method::GET, "/api/v1/tokens?owner=alice&limit=1000").send();
+    let abandoned = list.json["items"].as_array().unwrap().iter().filter(|item| item["label"] == "abandoned").count();
+    assert!(abandoned > 0, "some were made: {}", list.text);
+    eventually("the proxy has all of them", || {
+        let ready = world.control_get("/readyz").send().json;
+        assert_eq!(ready["tokens"].as_u64(), Some(abandoned as u64 + 2), "the image shows what the database has");
+        (revision_of_proxy() == ready["revision"].as_u64()).then_some(())
+    });
+    world.get(ISSUE).basic("alice", &token).send().assert_user(Some("alice"));
+}
+
+#[test]
+fn a_wrong_master_key_or_an_exposed_one_is_refused_with_its_remedy() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut world = World::prepare(1);
+    world.start_control_plane();
+    world.stop_control_plane();
+    let file = world.site.data.join("master.key");
+    let serve = || {
+        let output = Command::new(&world.site.tools.tokengate)
+            .args(["serve", "--data"])
+            .arg(&world.site.data)
+            .args(["--listen", &format!("127.0.0.1:{}", tests::free_port())])
+            .output()
+            .expect("it runs");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
+    assert!(serve().contains("chmod 600"));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+    fs::write(&file, "00".repeat(32)).expect("another key");
+    assert!(serve().contains("master key is not the one"));
+}

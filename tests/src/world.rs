@@ -69,6 +69,11 @@ impl World {
         self.config = self.config.replace(from, to);
     }
 
+    /// Envoy's configuration as it stands.
+    pub fn config(&self) -> &str {
+        &self.config
+    }
+
     /// Starts the control plane and waits until it answers.
     pub fn start_control_plane(&mut self) {
         self.control_plane = Some(self.site.start_control_plane().expect("the control plane starts"));

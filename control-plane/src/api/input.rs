@@ -27,6 +27,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::TooLarge,
             other => ApiError::BadRequest(format!("The body cannot be read: {other}.")),
         })?;
+        // Serde would fill a structure from a list as well, in an order that nobody has promised.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(ApiError::BadRequest("The body must be a JSON object.".into()));
+        }
         let value =
             serde_json::from_slice(&bytes).map_err(|error| ApiError::BadRequest(format!("The body: {error}.")))?;
         Ok(Self(value))

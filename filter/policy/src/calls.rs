@@ -47,7 +47,7 @@ pub fn line(verdict: &Verdict, request: &Request) -> Option<String> {
 
 /// Bytes from outside, made fit for one line of a log: control characters, quotes and backslashes escaped, bytes that
 /// are no UTF-8 replaced, and whatever begins like a token left out.
-struct Escaped<'a>(&'a [u8]);
+pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
