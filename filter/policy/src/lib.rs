@@ -32,7 +32,12 @@
 #![no_std]
 #![cfg_attr(
     test,
-    expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic: that is how it fails")
+    expect(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "a test may panic: that is how it fails"
+    )
 )]
 
 extern crate alloc;

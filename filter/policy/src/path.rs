@@ -81,8 +81,10 @@ pub fn without_query(target: &[u8]) -> &[u8] {
     target.split(|byte| *byte == b'?').next().unwrap_or_default()
 }
 
+type Liberty = fn(&[u8]) -> Vec<u8>;
+
 /// What some backend or other does to a path before it looks at it; tried one after the other until nothing changes.
-const LIBERTIES: [fn(&[u8]) -> Vec<u8>; 6] =
+const LIBERTIES: [Liberty; 6] =
     [percent_decoded, overlong_decoded, without_nul, slashes_forward, without_parameters, without_dots];
 
 fn percent_decoded(path: &[u8]) -> Vec<u8> {

@@ -132,8 +132,11 @@ pub(crate) fn set_tick_period(period: Duration) -> Result<(), HostFailure> {
     }
 }
 
-/// All headers of the request, pseudo-headers included, as bytes.
-pub(crate) fn request_headers() -> Result<Vec<(Vec<u8>, Vec<u8>)>, HostFailure> {
+/// Headers as the host hands them out: names in lower case, values as bytes.
+pub(crate) type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// All headers of the request, pseudo-headers included.
+pub(crate) fn request_headers() -> Result<Headers, HostFailure> {
     // SAFETY: see `taken`.
     let bytes = unsafe { taken(|data, length| import::proxy_get_header_map_pairs(REQUEST_HEADERS, data, length)) };
     pairs(&bytes?.ok_or(HostFailure)?).ok_or(HostFailure)
@@ -291,7 +294,7 @@ unsafe fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Op
 }
 
 /// Reads the host's form of a header map: count, then pairs of lengths, then pairs of bytes each followed by a zero.
-fn pairs(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+fn pairs(bytes: &[u8]) -> Option<Headers> {
     if bytes.is_empty() {
         return Some(Vec::new());
     }

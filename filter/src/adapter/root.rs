@@ -46,8 +46,11 @@ pub(crate) struct Judge {
 struct CachedSettings {
     /// Epoch, generation and revision: settings of the same three are the same.
     of: (u64, u32, u64),
-    settings: Rc<(Settings, FilterKeys)>,
+    opened: Opened,
 }
+
+/// Settings and the keys that were sealed in them.
+type Opened = Rc<(Settings, FilterKeys)>;
 
 /// The part of this VM in keeping the snapshot current.
 struct Feed {
@@ -169,10 +172,10 @@ impl Judge {
         if !request.needs_snapshot() {
             return Ok(decided(Snapshot::Missing, &Found::NotLookedUp));
         }
-        let Ok(Some((head, settings))) = self.in_force(data) else {
+        let Ok(Some((head, opened))) = self.in_force(data) else {
             return Ok(decided(Snapshot::Missing, &Found::NotLookedUp));
         };
-        let (settings, keys) = &*settings;
+        let (settings, keys) = &*opened;
         let found = match request.token_hash(&keys.token_hash) {
             Some(hash) => snapshot::find(data, &head, &hash),
             None => Found::NotLookedUp,
@@ -182,28 +185,28 @@ impl Judge {
     }
 
     /// The head in force and its settings, which are kept for as long as the head says that they are the same.
-    fn in_force(&self, data: &impl SharedData) -> Result<Option<(Head, Rc<(Settings, FilterKeys)>)>, Unreadable> {
+    fn in_force(&self, data: &impl SharedData) -> Result<Option<(Head, Opened)>, Unreadable> {
         let (Some(key), Some(head)) = (&self.sync_key, snapshot::head(data)?) else {
             return Ok(None);
         };
         let of = (head.position.epoch, head.generation, head.settings_revision);
         let mut cache = self.cache.borrow_mut();
         if let Some(cached) = cache.as_ref().filter(|cached| cached.of == of) {
-            return Ok(Some((head, cached.settings.clone())));
+            return Ok(Some((head, cached.opened.clone())));
         }
-        let settings = Rc::new(snapshot::settings(data, &head, key)?);
-        *cache = Some(CachedSettings { of, settings: settings.clone() });
-        Ok(Some((head, settings)))
+        let opened = Rc::new(snapshot::settings(data, &head, key)?);
+        *cache = Some(CachedSettings { of, opened: opened.clone() });
+        Ok(Some((head, opened)))
     }
 
     /// Status and body for whoever asks whether this proxy can decide.
     pub(crate) fn readiness(&self) -> (u16, String) {
         let in_force = self.in_force(&ProxyData);
-        let (Ok(Some((head, settings))), Ok(now)) = (in_force, host::monotonic_clock()) else {
+        let (Ok(Some((head, opened))), Ok(now)) = (in_force, host::monotonic_clock()) else {
             return (503, r#"{"ready":false,"revision":null,"age_ms":null}"#.into());
         };
         let age_ms = head.age_ms(now);
-        let ready = Snapshot::Ready { settings: &settings.0, age_ms }.is_ready();
+        let ready = Snapshot::Ready { settings: &opened.0, age_ms }.is_ready();
         let body = format!(r#"{{"ready":{ready},"revision":{},"age_ms":{age_ms}}}"#, head.position.revision);
         (if ready { 200 } else { 503 }, body)
     }
