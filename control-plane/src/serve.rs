@@ -10,16 +10,21 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use sea_orm::EntityTrait as _;
 use serde_json::{Value as Json_, json};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fs, io};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// The running control plane.
 pub(crate) struct App {
@@ -74,13 +79,63 @@ pub(crate) async fn serve(data: &Path, listen: SocketAddr) -> Result<(), ServeEr
         let _ = stop.send(true);
     });
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
-    axum::serve(listener, router).with_graceful_shutdown(async move { app.stopping().await }).await?;
+    tokio::select! {
+        () = accept(listener, router, &app) => {}
+        () = app.store.keep_image_trusted() => {}
+    }
     tracing::info!("stopped");
     Ok(())
 }
 
+/// Connections at a time; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 4096;
+
+/// How long a client may take over the head of a request, or leave a connection idle.
+const HEADER_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long requests under way are waited for when the program is to stop.
+const STOP_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// Serves connections until the program is to stop, then waits a while for what is under way.
+async fn accept(listener: TcpListener, router: Router, app: &App) {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME_MAX);
+    server.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIME_MAX).max_concurrent_streams(64);
+    let (graceful, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+    loop {
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, stream) = tokio::select! {
+            (place, Ok((stream, _))) = next => (place, stream),
+            () = app.stopping() => break,
+            else => {
+                // Out of file descriptors, most likely: closing connections will give some back.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(STOP_TIME_MAX, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests were still under way, and are given up");
+    }
+}
+
 /// The master key in this directory; both are made if they are not there, for their owner alone to read.
 pub(crate) fn open_data(data: &Path) -> Result<MasterKey, ServeError> {
+    // Whatever this program makes (database, keys, token) is for its owner alone, also in a directory that others see.
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -94,18 +149,17 @@ async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
     if users::Entity::find().one(&store.db).await.map_err(OpenError::Database)?.is_some() {
         return Ok(());
     }
-    let author = Author { name: "tokengate".into(), token_id: None, request_id: None };
-    let mut change = Change::begin(store, author, clock::now()).await?;
+    let mut change = Change::begin(store, Author::Program, clock::now()).await?;
     let admin = NewUser { name: "admin", email: None, sysadmin: true };
     let admin = change.create_user(&own_permit(Action::CreateUser)?, admin).await?;
     let (secret, hash, public_id) = api::tokens::mint(&store.filter_keys.token_hash).map_err(KeyError::Randomness)?;
     let label = "first start";
-    let token = NewToken { public_id, hash, label, owner: &admin, valid_from: None, expires_at: None };
+    let token = NewToken { public_id, hash, label, owner_id: admin.id, valid_from: None, expires_at: None };
     change.create_token(&own_permit(Action::CreateToken)?, token).await?;
     // The file first: a crash in between leaves a file without a token, and the next start makes both anew; the other
     // way round the token would be lost.
     let path = data.join("admin-token");
-    keys::write_private(&path, secret.expose())
+    keys::write_private(&path, secret.expose(), keys::Existing::Goes)
         .map_err(|source| ServeError::AdminToken { path: path.clone(), source })?;
     change.commit().await?;
     tracing::info!(path = %path.display(), "first start: created the sysadmin `admin`; its token is in this file");
@@ -119,6 +173,7 @@ fn own_permit(action: Action) -> Result<Permit, ChangeError> {
 async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Json_>) {
     let (position, tokens) = app.store.with_image(|image| (image.position(), image.tokens()));
     match app.store.db.ping().await {
+        Ok(()) if !app.store.image_is_trusted() => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false }))),
         Ok(()) => (StatusCode::OK, Json(json!({ "ready": true, "revision": position.revision, "tokens": tokens }))),
         Err(error) => {
             tracing::error!(%error, "the database does not answer");

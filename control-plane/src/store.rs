@@ -10,7 +10,7 @@ pub(crate) mod tokens;
 pub(crate) mod users;
 
 use crate::clock;
-use crate::image::Image;
+use crate::image::{Effect, Image, ImageError};
 use crate::keys::{self, MasterKey};
 use policy::feed::SyncKey;
 use policy::{FilterKeys, TokenHash};
@@ -22,7 +22,10 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait as _;
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -36,10 +39,13 @@ pub(crate) struct Store {
     pub(crate) filter_keys: FilterKeys,
     pub(crate) sync_key: SyncKey,
     image: RwLock<Image>,
+    image_trusted: AtomicBool,
     /// Held from the first statement of a change until the image shows it, so that the image is told in commit order.
     pub(crate) changing: Arc<Mutex<()>>,
     /// Counts up whenever the image changes.
     changed: watch::Sender<u64>,
+    /// Held for as long as this program serves the directory.
+    _lock: File,
 }
 
 /// Why the store cannot be opened.
@@ -47,6 +53,12 @@ pub(crate) struct Store {
 pub(crate) enum OpenError {
     #[error(transparent)]
     Key(#[from] keys::KeyError),
+    #[error("cannot lock {path}: {source}")]
+    Lock { path: PathBuf, source: io::Error },
+    #[error(
+        "another tokengate serves this data directory (it holds {path}); its proxies would not hear of our changes"
+    )]
+    InUse { path: PathBuf },
     #[error("the database: {0}")]
     Database(#[from] DbErr),
     #[error(
@@ -54,13 +66,14 @@ pub(crate) enum OpenError {
     )]
     WrongMasterKey,
     #[error("{0}")]
-    Image(#[from] crate::image::ImageError),
+    Image(#[from] ImageError),
 }
 
 impl Store {
     /// Opens the database in this directory, brings its schema up to date, and builds the image.
     pub(crate) async fn open(directory: &Path, master: &MasterKey) -> Result<Self, OpenError> {
-        let db = connect(&directory.join("tokengate.db")).await?;
+        let lock = lock(&directory.join("lock"))?;
+        let db = connect(&directory.join(keys::DATABASE)).await?;
         migration::Migrator::up(&db, None).await?;
         let head = head_or_new(&db, master).await?;
         if head.hash_key_id != master.hash_key_id() {
@@ -74,6 +87,8 @@ impl Store {
             filter_keys,
             sync_key,
             image: RwLock::new(image),
+            image_trusted: AtomicBool::new(true),
+            _lock: lock,
             changing: Arc::default(),
             changed: watch::Sender::new(0),
         })
@@ -84,17 +99,55 @@ impl Store {
         look(&self.image.read().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    /// Shows a committed change in the image and wakes the proxies that wait for one.
-    pub(crate) fn publish(&self, change: impl FnOnce(&mut Image)) {
-        change(&mut self.image.write().unwrap_or_else(std::sync::PoisonError::into_inner));
-        self.changed.send_modify(|count| *count += 1);
+    /// Shows a committed change in the image and wakes the proxies that wait for one. If it cannot be shown, the image
+    /// is not to be trusted any more.
+    pub(crate) fn publish(&self, revision: u64, tag: u64, effects: Vec<Effect>) -> Result<(), ImageError> {
+        let shown = self.image_mut().apply(revision, tag, effects);
+        match &shown {
+            Ok(()) => self.changed.send_modify(|count| *count += 1),
+            Err(_) => self.distrust_image(),
+        }
+        shown
     }
 
-    /// Builds the image anew from the database: for when nobody knows whether a commit took place.
+    /// From now until a [`Self::reload`], nothing is said from the image: a proxy must not be told that it is current
+    /// when a revocation may be missing.
+    pub(crate) fn distrust_image(&self) {
+        self.image_trusted.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the image shows what the database has.
+    pub(crate) fn image_is_trusted(&self) -> bool {
+        self.image_trusted.load(Ordering::SeqCst)
+    }
+
+    /// Builds the image anew from the database: for when nobody knows whether a commit took place. To be called with
+    /// [`Self::changing`] held, so that no change comes in between.
     pub(crate) async fn reload(&self) -> Result<(), OpenError> {
         let image = load_image(&self.db, &self.filter_keys, &self.sync_key).await?;
-        self.publish(|present| *present = image);
+        *self.image_mut() = image;
+        self.image_trusted.store(true, Ordering::SeqCst);
+        self.changed.send_modify(|count| *count += 1);
         Ok(())
+    }
+
+    /// Builds the image anew whenever it is distrusted; never returns.
+    pub(crate) async fn keep_image_trusted(&self) {
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            seconds.tick().await;
+            if !self.image_is_trusted() {
+                let _changing = self.changing.lock().await;
+                match self.reload().await {
+                    Ok(()) => tracing::info!("the snapshot image shows the database again"),
+                    Err(error) => tracing::error!(%error, "the snapshot image cannot be built"),
+                }
+            }
+        }
+    }
+
+    fn image_mut(&self) -> std::sync::RwLockWriteGuard<'_, Image> {
+        self.image.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Tells when the image changes.
@@ -103,12 +156,26 @@ impl Store {
     }
 }
 
+/// One program a directory: two would each tell its own proxies of its own changes alone.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |source| OpenError::Lock { path: path.to_owned(), source };
+    let file = File::options().create(true).append(true).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
 async fn connect(file: &Path) -> Result<DatabaseConnection, DbErr> {
-    let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", file.display()));
+    let file = file.to_owned();
+    let mut options = ConnectOptions::new("sqlite://tokengate.db"); // the file is named below, where no `?` is special
     options.max_connections(8).connect_timeout(Duration::from_secs(10)).sqlx_logging(false);
-    options.map_sqlx_sqlite_opts(|options| {
+    options.map_sqlx_sqlite_opts(move |options| {
         // Every change that was answered is on the disk: a revocation must survive a power cut.
         options
+            .filename(&file)
+            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10))

@@ -7,6 +7,7 @@
 //! Tick ──▶ Ask ──▶ (answer) ──▶ Nothing:  PutHead (it is as current as the question)
 //!                               Changes:  Write all, then PutHead; the next question after 40 ms acknowledges
 //!                               Full:     Claim a generation, Write page after page, PutHead after the last
+//! (a write is kept out by a newer one) ──▶ Ask again; for everything, if what is in force has not moved meanwhile
 //! ```
 //!
 //! Everything in an answer is checked before any of it is believed; whatever is wrong about it costs this answer, never
@@ -51,8 +52,9 @@ pub enum Event<'a> {
     },
     /// The body that came for the question under way.
     Answered(&'a [u8]),
-    /// No answer came, or none with a body.
-    Unanswered,
+    /// No answer of the control plane came: none at all, or one with another status than 200, which may be the proxy's
+    /// own.
+    Unanswered(Option<u16>),
     /// A write was kept out by a newer one, or the host refused it: somebody else is further.
     Fenced,
     /// Another VM holds the lease now.
@@ -75,7 +77,7 @@ pub enum Effect {
     },
     /// Put this in force.
     PutHead(Head),
-    /// Say this in the log, once.
+    /// Say this in the log.
     Note(Note),
 }
 
@@ -84,10 +86,10 @@ pub enum Effect {
 pub enum Note {
     /// A new position is in force.
     InForce(Position),
-    /// An answer was discarded.
+    /// An answer was discarded. Said once until a good one comes.
     Discarded(Fault),
-    /// The control plane does not answer; said once until it does.
-    Unreachable,
+    /// The control plane does not answer, or with this status. Said once until it does.
+    Unreachable(Option<u16>),
 }
 
 /// Why an answer was discarded.
@@ -99,6 +101,8 @@ pub enum Fault {
     OutOfStep,
     /// A value in it cannot be read.
     UnreadableItem,
+    /// The control plane refuses questions of another time: the clocks differ too much.
+    ClockDiffers,
 }
 
 /// The client of one VM.
@@ -110,7 +114,10 @@ pub struct Client {
     full_sync: Option<FullSync>,
     not_before: u64,
     backoff: u64,
-    unreachable_said: bool,
+    /// What was in force when a write was kept out.
+    fenced_at: Option<Option<Head>>,
+    /// The trouble that was said last.
+    said: Option<Note>,
 }
 
 #[derive(Debug)]
@@ -136,7 +143,8 @@ impl Client {
             full_sync: None,
             not_before: 0,
             backoff: BACKOFF_MIN_MS,
-            unreachable_said: false,
+            fenced_at: None,
+            said: None,
         }
     }
 
@@ -149,12 +157,13 @@ impl Client {
                 Some(question) => self.answered(body, question, view),
                 None => Vec::new(), // it came after all, too late
             },
-            Event::Unanswered => match self.under_way.take() {
-                Some(_) => self.unanswered(view),
+            Event::Unanswered(status) => match self.under_way.take() {
+                Some(_) => self.trouble(Note::Unreachable(status), view),
                 None => Vec::new(),
             },
             Event::Fenced => {
                 self.full_sync = None;
+                self.fenced_at = Some(view.head);
                 self.wait_longer(view);
                 Vec::new()
             }
@@ -166,25 +175,31 @@ impl Client {
         }
     }
 
-    fn tick(&mut self, wall: Timestamp, nonce: [u8; 16], instance: [u8; 16], view: &View) -> Vec<Effect> {
-        if let Some(question) = &self.under_way {
-            if view.now.saturating_sub(question.sent_at) <= ASK_TIMEOUT_MS {
-                return Vec::new();
-            }
-            self.under_way = None;
-            return self.unanswered(view);
+    /// Whether a tick would do anything now.
+    pub fn is_due(&self, view: &View) -> bool {
+        match &self.under_way {
+            Some(question) => view.now.saturating_sub(question.sent_at) > ASK_TIMEOUT_MS,
+            None => view.now >= self.not_before && (settled(view) || self.full_sync.is_some()),
         }
-        let settled = view.head.is_none_or(|head| view.now >= head.in_force_since.saturating_add(ACKNOWLEDGE_AFTER_MS));
-        if view.now < self.not_before || !(settled || self.full_sync.is_some()) {
+    }
+
+    fn tick(&mut self, wall: Timestamp, nonce: [u8; 16], instance: [u8; 16], view: &View) -> Vec<Effect> {
+        if !self.is_due(view) {
             return Vec::new();
         }
+        if self.under_way.take().is_some() {
+            return self.trouble(Note::Unreachable(None), view);
+        }
+        // A write was kept out, and nobody has brought anything newer into force since: what keeps it out belongs to a
+        // generation that was left unfinished. Ask for everything.
+        let stuck = self.fenced_at.take().is_some_and(|at| at == view.head);
         let ask = Ask {
             key_id: self.key.id(),
             instance,
             name: self.name.clone(),
             sent_at: wall,
             nonce,
-            at: view.head.filter(|_| settled).map(|head| head.position),
+            at: view.head.filter(|_| settled(view) && !stuck).map(|head| head.position),
             cursor: self.full_sync.map(|sync| sync.next),
         };
         self.under_way = Some(Question { ask: ask.clone(), sent_at: view.now });
@@ -200,13 +215,12 @@ impl Client {
             Ok(effects) => {
                 self.backoff = BACKOFF_MIN_MS;
                 self.not_before = view.now;
-                self.unreachable_said = false;
+                self.said = None;
                 effects
             }
             Err(fault) => {
                 self.full_sync = None;
-                self.wait_longer(view);
-                vec![Effect::Note(Note::Discarded(fault))]
+                self.trouble(Note::Discarded(fault), view)
             }
         }
     }
@@ -217,6 +231,7 @@ impl Client {
                 let head = self.head_asked_about(question, view)?;
                 Ok(vec![Effect::PutHead(Head { current_at: question.sent_at, ..head })])
             }
+            News::ClockDiffers => Err(Fault::ClockDiffers),
             News::Changes { to, items } => {
                 let head = self.head_asked_about(question, view)?;
                 self.changes(to, &items, head, question, view)
@@ -262,8 +277,14 @@ impl Client {
         view: &View,
     ) -> Result<Vec<Effect>, Fault> {
         let mut effects = Vec::new();
-        let mut sync = match self.full_sync {
-            Some(sync) if page == sync.next && question.ask.cursor == Some(page) => sync,
+        let sync = match self.full_sync {
+            Some(sync) if page == sync.next && question.ask.cursor == Some(page) => {
+                // Another VM has begun a generation since; both would write under the same keys.
+                if view.last_generation != sync.generation {
+                    return Err(Fault::OutOfStep);
+                }
+                sync
+            }
             _ if page.shard == 0 => {
                 let generation = next_generation(view);
                 effects.push(Effect::Claim(generation));
@@ -271,31 +292,33 @@ impl Client {
             }
             _ => return Err(Fault::OutOfStep),
         };
-        let shards = page.from.shards;
-        let end = next.map_or(shards.get(), |next| next.shard);
-        let follows = next.is_none_or(|next| next.from == page.from);
-        if to.epoch != page.from.epoch || to.shards != shards || !follows || end <= page.shard || end > shards.get() {
+        let history = |position: Position| (position.epoch, position.shards);
+        if history(to) != history(page.from) || next.is_some_and(|next| history(next.from) != history(page.from)) {
             return Err(Fault::OutOfStep);
         }
-        // Every shard of the page is there, in order: none may be missing from a generation. Behind the last page's
-        // shards stand those that changed while the pages went out.
-        let expected = (page.shard..end).map(ItemKey::Tokens);
-        let in_page = usize::try_from(end.saturating_sub(page.shard)).unwrap_or(usize::MAX);
-        let in_order = items.len() >= in_page && items.iter().zip(expected).all(|(item, key)| item.key == key);
-        if !in_order || (next.is_some() && items.len() != in_page) {
+        if page.in_shards() {
+            // Every shard of the page is there, in order: none may be missing from a generation.
+            let shards = page.from.shards.get();
+            let end = next.map_or(0, |next| next.shard.min(shards));
+            let in_page = usize::try_from(end.saturating_sub(page.shard)).unwrap_or(usize::MAX);
+            let in_order = items.iter().zip(page.shard..end).all(|(item, number)| item.key == ItemKey::Tokens(number));
+            if end <= page.shard || items.len() != in_page || !in_order {
+                return Err(Fault::OutOfStep);
+            }
+        } else if next.is_some_and(|next| next.in_shards() || items.is_empty()) {
             return Err(Fault::OutOfStep);
         }
         let checked = self.check(items, to)?;
-        sync.settings_revision = checked.settings_revision.or(sync.settings_revision);
+        let settings_revision = checked.settings_revision.or(sync.settings_revision);
         effects.push(Effect::Write { generation: sync.generation, items: checked.items });
         match next {
-            Some(next) => self.full_sync = Some(FullSync { next, ..sync }),
+            Some(next) => self.full_sync = Some(FullSync { next, settings_revision, ..sync }),
             None => {
                 self.full_sync = None;
                 effects.push(Effect::PutHead(Head {
                     generation: sync.generation,
                     position: to,
-                    settings_revision: sync.settings_revision.ok_or(Fault::OutOfStep)?,
+                    settings_revision: settings_revision.ok_or(Fault::OutOfStep)?,
                     in_force_since: view.now,
                     current_at: question.sent_at,
                 }));
@@ -327,13 +350,9 @@ impl Client {
         Ok(Checked { items, settings_revision })
     }
 
-    fn unanswered(&mut self, view: &View) -> Vec<Effect> {
+    fn trouble(&mut self, note: Note, view: &View) -> Vec<Effect> {
         self.wait_longer(view);
-        if std::mem::replace(&mut self.unreachable_said, true) {
-            Vec::new()
-        } else {
-            vec![Effect::Note(Note::Unreachable)]
-        }
+        if self.said.replace(note) == Some(note) { Vec::new() } else { vec![Effect::Note(note)] }
     }
 
     fn wait_longer(&mut self, view: &View) {
@@ -347,9 +366,15 @@ struct Checked {
     settings_revision: Option<u64>,
 }
 
+/// Whether what is in force has been so for long enough to be acknowledged.
+fn settled(view: &View) -> bool {
+    view.head.is_none_or(|head| view.now >= head.in_force_since.saturating_add(ACKNOWLEDGE_AFTER_MS))
+}
+
 /// The next generation that nobody has begun and whose keys are not those in force.
 fn next_generation(view: &View) -> u32 {
-    let next = view.last_generation.saturating_add(1);
+    let in_force = view.head.map_or(0, |head| head.generation);
+    let next = view.last_generation.max(in_force).saturating_add(1);
     match view.head {
         Some(head) if head.generation & 1 == next & 1 => next.saturating_add(1),
         _ => next,

@@ -15,9 +15,12 @@ pub const RENEW_MS: u64 = 200;
 pub fn hold(data: &impl SharedData, me: u64, now: u64) -> Result<bool, HostFailure> {
     let lease = Value { generation: 0, revision: now.saturating_add(LEASE_MS), payload: me.to_le_bytes().to_vec() };
     let present = update(data, Key::single(Kind::Lease), |present| match present {
-        // A lease that ends later than any could was written under another clock: nobody holds it.
+        // A lease that ends later than any could was written under another clock: nobody holds it. Twice its length,
+        // since the holder may have read the clock after we did.
         Some(present)
-            if present.payload != lease.payload && present.revision > now && present.revision <= lease.revision =>
+            if present.payload != lease.payload
+                && present.revision > now
+                && present.revision <= now.saturating_add(2 * LEASE_MS) =>
         {
             None
         }
@@ -40,6 +43,13 @@ mod tests {
         assert_eq!(hold(&map, 2, 1998), Ok(false));
         assert_eq!(hold(&map, 2, 1999), Ok(true));
         assert_eq!(hold(&map, 1, 2000), Ok(false));
+    }
+
+    #[test]
+    fn a_holder_whose_clock_was_read_later_keeps_it() {
+        let map = Map::default();
+        assert_eq!(hold(&map, 1, 1000), Ok(true));
+        assert_eq!(hold(&map, 2, 999), Ok(false));
     }
 
     #[test]

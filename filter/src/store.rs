@@ -213,9 +213,11 @@ pub fn write_fenced(data: &impl SharedData, key: Key, value: &Value) -> Result<W
     let mut outcome = Write::Done;
     update(data, key, |present| {
         outcome = Write::Done;
-        match present.map(|present| (present.generation, present.revision).cmp(&(value.generation, value.revision))) {
+        let order = |value: &Value| (value.generation, value.revision);
+        match present.map(|present| order(present).cmp(&order(value))) {
             None | Some(std::cmp::Ordering::Less) => Some(value.clone()),
-            Some(std::cmp::Ordering::Equal) => None,
+            // The same revision says the same, unless a database was restored and counts it again: then this is news.
+            Some(std::cmp::Ordering::Equal) => (present != Some(value)).then(|| value.clone()),
             Some(std::cmp::Ordering::Greater) => {
                 outcome = Write::Fenced;
                 None

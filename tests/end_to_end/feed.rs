@@ -47,11 +47,21 @@ fn a_token_works_within_1_s_of_its_creation_and_not_1_s_after_its_deletion_with_
     in_force_within_a_second(4);
 }
 
+struct StopWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_deletion_under_load_is_in_force_within_1_s_and_stays() {
     let world = World::start_with_workers(4);
     let (token, stop) = (world.token_for("alice"), AtomicBool::new(false));
     std::thread::scope(|scope| {
+        // However this ends, the load ends with it.
+        let ends = StopWhenDropped(&stop);
         let load = || {
             let mut refused = false;
             while !stop.load(Ordering::Relaxed) {
@@ -69,7 +79,7 @@ fn a_deletion_under_load_is_in_force_within_1_s_and_stays() {
         while deleted.elapsed() < 2 * PROMISED {
             assert_eq!(statuses(&world, &token), [401]);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(ends);
         for thread in threads {
             assert!(thread.join().expect("the load goes on"));
         }
@@ -106,7 +116,8 @@ fn what_was_revoked_while_a_proxy_could_not_be_told_is_refused_once_it_can() {
     let id = &token.id;
     let url = format!("http://127.0.0.1:{}/api/v1/tokens/{id}", elsewhere.ports.control);
     eventually("it deletes the token", || {
-        let call = reqwest::blocking::Client::new().delete(&url).basic_auth("admin", Some(world.admin_token()));
+        let call =
+            tests::client().build().expect("a client").delete(&url).basic_auth("admin", Some(world.admin_token()));
         call.send().is_ok_and(|reply| reply.status() == 204).then_some(())
     });
     assert_eq!(statuses(&world, &token), [200], "the proxy goes on with what it knows");
@@ -162,7 +173,7 @@ fn attack_a_control_plane_with_another_sync_key_is_not_believed() {
     let impostor = tests::stack::Site { data: world.site.logs.join("impostor"), ..world.site.clone() };
     let _process = impostor.start_control_plane().expect("the impostor starts");
     eventually("the impostor is asked", || {
-        world.log("control-plane").contains("is not sealed with this control plane's sync key").then_some(())
+        world.log("control-plane").contains("is sealed with another sync key").then_some(())
     });
     assert_eq!(statuses(&world, &token), [200]);
     assert_eq!(world.get("/.well-known/tokengate/ready").send().status, 200);
@@ -209,4 +220,100 @@ fn many_tokens_change_the_number_of_shards_and_all_go_on_working() {
     for token in tokens.iter().step_by(7) {
         world.get(ISSUE).basic("alice", token).send().assert_user(Some("alice"));
     }
+}
+
+#[test]
+fn a_proxy_that_has_a_change_in_force_confirms_it_to_the_control_plane() {
+    let world = World::start();
+    world.token_for("alice");
+    let revision = world.control_get("/readyz").send().json["revision"].clone();
+    eventually_within(PROMISED, "the proxy confirms", || {
+        let log = world.log("control-plane");
+        log.contains(&format!("a proxy has confirmed proxy=\"envoy\" revision={revision}")).then_some(())
+    });
+}
+
+/// Puts tokens into the database of a stopped control plane that nobody has: so many that a full sync has many pages.
+fn add_unusable_tokens(world: &World, count: u32) {
+    let script = "import os, sqlite3, sys\n\
+        database = sqlite3.connect(sys.argv[1])\n\
+        rows = [(os.urandom(10).hex(), os.urandom(32), 'unusable', 1, 0) for _ in range(int(sys.argv[2]))]\n\
+        database.executemany('insert into tokens (public_id, hash, label, owner_id, created_at) values (?, ?, ?, ?, ?)', rows)\n\
+        database.commit()";
+    let database = world.site.data.join("tokengate.db");
+    let output = std::process::Command::new(&world.site.tools.python)
+        .args(["-c", script])
+        .arg(database)
+        .arg(count.to_string())
+        .output()
+        .expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_full_sync_of_many_pages_comes_into_force_whole_even_if_it_is_cut_off_and_changes_go_on() {
+    let mut world = World::prepare(2);
+    world.start_control_plane();
+    world.create_user("alice");
+    let token = world.new_token(&serde_json::json!({ "label": "test", "owner": "alice" }));
+    assert!(world.stop_control_plane());
+    add_unusable_tokens(&world, 60_000); // about 8 MB, 16 pages
+    world.start_envoy();
+    for _ in 0..3 {
+        let begun = world.counted("feed.full_syncs");
+        world.start_control_plane();
+        eventually("the full sync has begun", || (world.counted("feed.full_syncs") > begun).then_some(()));
+        world.kill_control_plane();
+        let status = world.get(ISSUE).bearer(&token).send().status.as_u16();
+        assert!(status == 503 || status == 200, "nothing in between: {status}");
+    }
+    world.start_control_plane();
+    let revoked = world.new_token(&serde_json::json!({ "label": "made meanwhile", "owner": "alice" }));
+    world.delete_token(&revoked);
+    let late = world.new_token(&serde_json::json!({ "label": "made meanwhile", "owner": "alice" }));
+    world.wait_until_ready();
+    eventually("the late token works", || (statuses(&world, &late) == [200]).then_some(()));
+    assert_eq!(statuses(&world, &token), [200]);
+    assert_eq!(statuses(&world, &revoked), [401]);
+    assert_eq!(world.control_get("/readyz").send().json["tokens"], 60_004);
+}
+
+#[test]
+fn attack_clients_that_hold_all_connections_to_the_api_do_not_hold_up_a_revocation() {
+    use std::io::Write as _;
+    let world = World::start();
+    let token = world.token_for("alice");
+    let credential =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("alice:{}", token.text));
+    let request = format!(
+        "POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credential}\r\nContent-Type: application/json\r\n\
+         Content-Length: 500\r\n\r\n{{"
+    );
+    let held: Vec<_> = (0..1500)
+        .map_while(|_| {
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", world.site.ports.entrance)).ok()?;
+            stream.write_all(request.as_bytes()).ok()?;
+            Some(stream)
+        })
+        .collect();
+    assert!(held.len() > 1100, "more than a cluster's 1,024: {}", held.len());
+    world.delete_token(&token);
+    eventually_within(2 * PROMISED, "the token is refused", || {
+        (world.get(ISSUE).bearer(&token).send().status == 401).then_some(())
+    });
+    drop(held);
+    eventually("the API answers through the proxy again", || {
+        (world.get("/api/v1/tokens").basic("admin", &world.admin_token()).send().status == 200).then_some(())
+    });
+}
+
+#[test]
+fn an_outage_does_not_flood_the_log() {
+    let mut world = World::start();
+    world.kill_control_plane();
+    let before = world.log("envoy").lines().count();
+    eventually("the filter notices", || world.log("envoy").contains("the control plane does not answer").then_some(()));
+    std::thread::sleep(Duration::from_secs(4)); // in which it asks about ten times
+    let lines = world.log("envoy").lines().count() - before;
+    assert!(lines <= 3, "{lines} lines");
 }

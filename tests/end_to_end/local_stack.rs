@@ -1,11 +1,12 @@
 //! `make run`, as a newcomer meets it; and the entry points and configuration of the containers, as plain processes.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -27,7 +28,11 @@ const VARIABLES: [&str; 4] =
 impl LocalStack {
     fn start(data: &Path) -> Self {
         let ports = [free_port(), free_port(), free_port(), free_port()];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_local-stack"))
+        // As a terminal does: in a process group of its own, which gets the Ctrl-C as a whole.
+        let mut child = Command::new("make")
+            .arg("run")
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the project"))
+            .process_group(0)
             .env("TOKENGATE_DATA", data)
             .envs(VARIABLES.into_iter().zip(ports.map(|port| port.to_string())))
             .stdout(Stdio::piped())
@@ -43,7 +48,7 @@ impl LocalStack {
     fn output_until(&self, end: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
-            let line = self.lines.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{lines:#?}"));
+            let line = self.lines.recv_timeout(Duration::from_secs(300)).unwrap_or_else(|_| panic!("{lines:#?}"));
             lines.push(line);
             if lines.last().is_some_and(|line| line.contains(end)) {
                 return lines;
@@ -53,8 +58,10 @@ impl LocalStack {
 
     fn ctrl_c(mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
-        kill_process(pid, Signal::INT).expect("the signal is sent");
-        assert!(self.child.wait().expect("it ends").success());
+        kill_process_group(pid, Signal::INT).expect("the signal is sent");
+        self.child.wait().expect("it ends");
+        let rest: Vec<String> = self.lines.iter().collect();
+        assert!(rest.iter().any(|line| line.contains("Stopping")), "{rest:#?}");
         for port in self.ports {
             assert!(TcpListener::bind(("127.0.0.1", port)).is_ok(), "somebody still listens on {port}");
         }
@@ -63,7 +70,9 @@ impl LocalStack {
 
 impl Drop for LocalStack {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
         let _ = self.child.wait();
     }
 }
@@ -77,7 +86,7 @@ fn make_run_prints_a_line_that_can_be_pasted_and_ctrl_c_ends_everything() {
     let printed_tokens = output.iter().filter(|line| line.trim().starts_with("tgt_")).count();
     assert_eq!(printed_tokens, 1, "the admin's token is printed once: {output:#?}");
     let lines: Vec<&String> = output.iter().filter(|line| line.trim().starts_with("curl ")).collect();
-    let pasted = Command::new("sh").args(["-c", lines[0]]).output().expect("a shell");
+    let pasted = Command::new("sh").args(["-c", lines[0]]).env("no_proxy", "*").output().expect("a shell");
     let answer: serde_json::Value = serde_json::from_slice(&pasted.stdout).expect("JSON");
     assert_eq!(answer["user"], "admin", "{answer}");
     assert!(!answer.to_string().contains("tgt_"), "{answer}");
@@ -87,7 +96,7 @@ fn make_run_prints_a_line_that_can_be_pasted_and_ctrl_c_ends_everything() {
     let output = second.output_until("Ctrl-C ends it");
     assert!(!output.iter().any(|line| line.contains("tgt_")), "{output:#?}");
     let line = output.iter().find(|line| line.trim().starts_with("curl ")).expect("a line");
-    let pasted = Command::new("sh").args(["-c", line]).output().expect("a shell");
+    let pasted = Command::new("sh").args(["-c", line]).env("no_proxy", "*").output().expect("a shell");
     assert!(
         String::from_utf8_lossy(&pasted.stdout).contains(r#""user":"admin""#),
         "the token of the first start still works"
@@ -164,7 +173,7 @@ fn the_entry_points_and_configuration_of_the_containers_work_as_plain_processes(
         processes.push(Process::start("container", &script, &[image.to_owned()], &variables, &log).expect("it starts"));
     }
     let url = format!("http://127.0.0.1:{}", ports["8080"]);
-    let get = |path: &str| reqwest::blocking::Client::new().get(format!("{url}{path}"));
+    let get = |path: &str| tests::client().build().expect("a client").get(format!("{url}{path}"));
     eventually("the entrance is ready", || {
         get("/.well-known/tokengate/ready").send().is_ok_and(|reply| reply.status() == 200).then_some(())
     });

@@ -131,6 +131,12 @@ fn bad_input_gets_a_clear_error_and_changes_nothing() {
         ("users", json!({ "name": " a" }), "name"),
         ("users", json!({ "name": "tgt_x" }), "name"),
         ("users", json!({ "name": "a".repeat(256) }), "name"),
+        ("users", json!({ "name": "x tgt_y" }), "name"),
+        ("users", json!({ "name": "DOM\\bob" }), "name"),
+        ("users", json!({ "name": "a/b" }), "name"),
+        ("users", json!({ "name": ".." }), "name"),
+        ("users", json!({ "name": "Tokengate" }), "name"),
+        ("tokens", json!({ "label": format!("for {}", world.admin_token()) }), "label"),
         ("users", json!({ "name": "carol", "email": "nobody" }), "email"),
         ("users", json!({ "name": "carol", "admin": true }), "admin"),
         ("users", json!({ "name": 1 }), "string"),
@@ -155,7 +161,11 @@ fn bad_input_gets_a_clear_error_and_changes_nothing() {
         reply.assert_refused(400, "bad_request");
         assert!(reply.json["detail"].as_str().unwrap().contains(word), "{body}: {}", reply.text);
     }
-    for (name, email) in [("ALICE", "other@example.org"), ("carol", "Alice@Example.org")] {
+    for (name, email) in [
+        ("ALICE", "other@example.org"),
+        ("carol", "Alice@Example.org"),
+        ("alice@example.org", "carol@example.org"), // a name that is another's address would speak for both
+    ] {
         let body = json!({ "name": name, "email": email });
         world.as_admin(Method::POST, "/api/v1/users").json(&body).send().assert_refused(409, "user_exists");
     }
@@ -197,6 +207,94 @@ fn a5_every_answered_change_survives_kill_9_together_with_its_audit_record() {
     let count = |action: &str| audit.iter().filter(|row| row.contains(action)).count();
     assert_eq!((count("|token.create|"), count("|token.delete|"), count("|user.create|")), (51, 5, 2), "{audit:#?}");
     assert!(audit.iter().all(|row| !row.contains("tgt_")));
+}
+
+#[test]
+fn attack_a_deleted_user_with_creations_waiting_behind_the_deletion_keeps_no_token() {
+    let world = World::start();
+    for round in 0..3 {
+        let name = format!("mallory-{round}");
+        let token = world.token_for(&name);
+        let created: Vec<String> = std::thread::scope(|scope| {
+            let create = || {
+                let mut created = Vec::new();
+                for _ in 0..6 {
+                    let call = world.control_call(Method::POST, "/api/v1/tokens").basic(&name, &token);
+                    let reply = call.json(&json!({ "label": "ghost" })).send();
+                    created.extend(reply.json["token"].as_str().map(str::to_owned));
+                }
+                created
+            };
+            let threads: Vec<_> = (0..12).map(|_| scope.spawn(create)).collect();
+            let path = format!("/api/v1/users/{name}");
+            assert_eq!(world.as_admin(Method::DELETE, &path).send().status, 204);
+            threads.into_iter().flat_map(|thread| thread.join().expect("it ran")).collect()
+        });
+        world.create_user(&name); // somebody else of that name, who must not get them either
+        let revision = world.control_get("/readyz").send().json["revision"].as_u64();
+        eventually("the proxy has everything", || {
+            (world.get("/.well-known/tokengate/ready").send().json["revision"].as_u64() == revision).then_some(())
+        });
+        for ghost in &created {
+            world.get(ISSUE).bearer(ghost).send().assert_refused(401, "token_deleted");
+            world.control_get("/api/v1/tokens").bearer(ghost).send().assert_refused(401, "token_deleted");
+        }
+        println!("round {round}: {} tokens were made before the deletion took its turn", created.len());
+    }
+}
+
+#[test]
+fn attack_a_second_control_plane_on_the_same_data_would_hide_its_changes_from_the_first_ones_proxies() {
+    let world = World::start();
+    let output = Command::new(&world.site.tools.tokengate)
+        .args(["serve", "--data"])
+        .arg(&world.site.data)
+        .args(["--listen", &format!("127.0.0.1:{}", tests::free_port())])
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("another tokengate serves this data directory"), "{said}");
+}
+
+#[test]
+fn attack_half_a_request_holds_up_neither_a_graceful_stop_nor_a_place_for_ever() {
+    use std::io::{Read as _, Write as _};
+    let mut world = World::prepare(1);
+    world.start_control_plane();
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", world.site.ports.control)).expect("a connection");
+    let mut head = connect();
+    head.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").expect("half a head");
+    let credential =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("admin:{}", world.admin_token()));
+    let mut body = connect();
+    let request = format!(
+        "POST /api/v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credential}\r\nContent-Type: application/json\r\n\
+         Content-Length: 500\r\n\r\n{{"
+    );
+    body.write_all(request.as_bytes()).expect("half a body");
+    body.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
+    let mut reply = [0; 512];
+    let length = body.read(&mut reply).expect("a reply");
+    let reply = String::from_utf8_lossy(&reply[..length]).into_owned();
+    assert!(reply.starts_with("HTTP/1.1 408") && reply.contains("no-store"), "{reply}");
+    assert!(world.stop_control_plane(), "it stops by itself, whoever hangs on");
+    drop(head);
+}
+
+#[test]
+fn d1_files_are_for_their_owner_alone_even_in_a_directory_that_others_see() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut world = World::prepare(1);
+    fs::create_dir(&world.site.data).expect("a directory");
+    fs::set_permissions(&world.site.data, fs::Permissions::from_mode(0o755)).expect("a mode");
+    world.start_control_plane();
+    let files: Vec<_> =
+        fs::read_dir(&world.site.data).expect("files").map(|file| file.expect("a file").path()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let mode = fs::metadata(&file).expect("its mode").permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", file.display());
+    }
 }
 
 /// The audit as it lies in the database, a line a record.

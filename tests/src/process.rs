@@ -3,6 +3,7 @@
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -34,7 +35,15 @@ impl Process {
             }
             _ => Command::new(program),
         };
+        // Variables of whoever starts this are not the test's, and a Ctrl-C at the terminal is for the parent, which ends
+        // its children in order.
+        for (variable, _) in std::env::vars_os() {
+            if is_ours(&variable.to_string_lossy()) {
+                command.env_remove(variable);
+            }
+        }
         let child = command
+            .process_group(0)
             .args(arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -80,6 +89,11 @@ impl Process {
             let _ = kill_process(pid, signal);
         }
     }
+}
+
+/// Whether a variable changes what the programs of the stack do.
+pub(crate) fn is_ours(variable: &str) -> bool {
+    variable.starts_with("TOKENGATE_") || variable == "RUST_LOG"
 }
 
 impl Drop for Process {

@@ -1,6 +1,6 @@
 //! The parts of a running Tokengate: where their programs are, and how each is started.
 
-use crate::process::Process;
+use crate::process::{Process, is_ours};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -73,6 +73,8 @@ pub struct Site {
     pub ports: Ports,
     /// Envoy's worker threads.
     pub workers: u32,
+    /// What the control plane logs.
+    pub log_level: &'static str,
 }
 
 impl Site {
@@ -81,7 +83,8 @@ impl Site {
         let Self { tools, data, ports, .. } = self;
         let arguments =
             ["serve".into(), format!("--data={}", data.display()), format!("--listen=127.0.0.1:{}", ports.control)];
-        Process::start("control plane", &tools.tokengate, &arguments, &[], &self.log("control-plane"))
+        let variables = [("RUST_LOG", self.log_level.to_owned())];
+        Process::start("control plane", &tools.tokengate, &arguments, &variables, &self.log("control-plane"))
     }
 
     /// Starts the demo backend.
@@ -135,7 +138,11 @@ impl Site {
     }
 
     fn tokengate(&self, arguments: &[String]) -> io::Result<String> {
-        let output = Command::new(&self.tools.tokengate).args(arguments).output()?;
+        let mut command = Command::new(&self.tools.tokengate);
+        for (variable, _) in std::env::vars_os().filter(|(variable, _)| is_ours(&variable.to_string_lossy())) {
+            command.env_remove(variable);
+        }
+        let output = command.args(arguments).output()?;
         if !output.status.success() {
             return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
         }

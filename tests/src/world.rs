@@ -51,6 +51,7 @@ impl World {
             logs: directory.path().to_owned(),
             ports: Ports { entrance: free_port(), control: free_port(), backend: free_port(), admin: free_port() },
             workers,
+            log_level: "debug,hyper=info,sqlx=info",
         };
         let config = site.envoy_config().expect("Envoy's configuration");
         let backend = site.start_backend().expect("the backend starts");
@@ -161,6 +162,11 @@ impl World {
         self.call(method, self.site.ports.control, path).basic("admin", &self.admin_token())
     }
 
+    /// A request at the control plane itself.
+    pub fn control_call(&self, method: Method, path: &str) -> Call {
+        self.call(method, self.site.ports.control, path)
+    }
+
     /// A GET at the control plane itself.
     pub fn control_get(&self, path: &str) -> Call {
         self.call(Method::GET, self.site.ports.control, path)
@@ -206,6 +212,13 @@ impl World {
     /// A page of Envoy's admin interface.
     pub fn envoy_admin(&self, path: &str) -> String {
         self.call(Method::GET, self.site.ports.admin, path).send().text
+    }
+
+    /// What the filter has counted under this name.
+    pub fn counted(&self, name: &str) -> u64 {
+        let stats = self.envoy_admin("/stats?filter=tokengate");
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("wasmcustom.tokengate.{name}: ")));
+        line.map_or(0, |count| count.parse().expect("a number"))
     }
 
     /// All that a part of the stack has written to its log.
@@ -345,10 +358,11 @@ pub fn eventually<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
 pub fn eventually_within<T>(promised: Duration, what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
-        if let Some(outcome) = attempt() {
+        let outcome = attempt();
+        assert!(started.elapsed() < promised, "not so within {promised:?}: {what}");
+        if let Some(outcome) = outcome {
             return outcome;
         }
-        assert!(started.elapsed() < promised, "after {promised:?} still not so: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -359,8 +373,9 @@ pub fn in_seconds(seconds: i64) -> String {
     (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds)).to_string()
 }
 
-fn client() -> reqwest::blocking::ClientBuilder {
-    // No pool: with several workers each connection may land on another one, and each is to be asked.
+/// An HTTP client that keeps no connections (with several workers each may land on another one, and each is to be
+/// asked) and heeds no proxy of this machine's.
+pub fn client() -> reqwest::blocking::ClientBuilder {
     Client::builder().timeout(Duration::from_secs(10)).pool_max_idle_per_host(0).no_proxy()
 }
 

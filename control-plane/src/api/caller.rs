@@ -3,15 +3,14 @@
 use super::REQUEST_ID;
 use super::error::ApiError;
 use crate::App;
-use crate::change::Author;
+use crate::change::{Author, Change, ChangeError};
 use crate::clock;
 use crate::permission::{Action, Permit, Role, Whose, permit};
-use crate::store::users;
+use crate::store::{Store, tokens, users};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use policy::record::folded;
-use policy::{Facts, Found, Request, Settings, Site, Snapshot, Verdict, decide};
+use policy::{DenyReason, Facts, Found, Request, Settings, Site, Snapshot, Timestamp, Verdict, decide};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use std::sync::Arc;
 
@@ -24,6 +23,16 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Begins a change by this caller, and gives the caller as it is now that the change has begun: what was read before
+    /// may have been revoked meanwhile.
+    pub(crate) async fn begin(self, store: &Store, now: Timestamp) -> Result<(Change<'_>, Self), ApiError> {
+        let Self { user, token_id, request_id } = self;
+        let author = Author::Caller { user_id: user.id, token_id: token_id.clone(), request_id: request_id.clone() };
+        let change = Change::begin(store, author, now).await?;
+        let user = change.caller().cloned().ok_or(ChangeError::CallerGone)?;
+        Ok((change, Self { user, token_id, request_id }))
+    }
+
     /// Asks the table of permissions for the caller.
     pub(crate) fn may(&self, action: Action, whose: Whose) -> Result<Permit, ApiError> {
         let role = if self.user.sysadmin { Role::Sysadmin } else { Role::User };
@@ -33,15 +42,6 @@ impl Caller {
     /// Whose a thing of this user is.
     pub(crate) fn whose(&self, owner_id: i64) -> Whose {
         if owner_id == self.user.id { Whose::Own } else { Whose::Others }
-    }
-
-    /// The caller, for the audit.
-    pub(crate) fn author(&self) -> Author {
-        Author {
-            name: self.user.name.clone(),
-            token_id: Some(self.token_id.clone()),
-            request_id: self.request_id.clone(),
-        }
     }
 }
 
@@ -69,13 +69,14 @@ impl FromRequestParts<Arc<App>> for Caller {
             Verdict::Deny(reason) => return Err(ApiError::Denied(reason)),
             Verdict::Pass => return Err(ApiError::CredentialsRequired),
         };
-        let user = users::Entity::find()
-            .filter(users::Column::NameFolded.eq(folded(grant.user())))
-            .one(&app.store.db)
-            .await?
-            .filter(|user| !user.suspended)
-            .ok_or(ApiError::CredentialsRequired)?;
+        // The user is the one to whom the token belongs, not one who has the same name today.
+        let gone = || ApiError::Denied(DenyReason::TokenDeleted);
+        let token_id = grant.token().id.clone();
+        let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(&app.store.db).await?;
+        let owner_id = token.filter(|token| token.deleted_at.is_none()).ok_or_else(gone)?.owner_id;
+        let user = users::Entity::find_by_id(owner_id).one(&app.store.db).await?;
+        let user = user.filter(|user| user.name_folded.is_some() && !user.suspended).ok_or_else(gone)?;
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        Ok(Self { user, token_id: grant.token().id.clone(), request_id })
+        Ok(Self { user, token_id, request_id })
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum ApiError {
     UnsupportedMediaType,
     /// The body is beyond the limit.
     TooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
     /// Name or e-mail are somebody else's.
     UserExists,
     /// Without this user nobody could administer.
@@ -59,6 +61,7 @@ impl ApiError {
                 told(415, "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json.")
             }
             Self::TooLarge => told(413, "body_too_large", "The body has more than 128 KiB."),
+            Self::BodyTimeout => told(408, "body_timeout", "The body did not arrive within 10 seconds."),
             Self::UserExists => told(409, "user_exists", "The name or the e-mail address is another user's."),
             Self::LastSysadmin => {
                 told(409, "last_sysadmin", "This is the last sysadmin; make another user one before.")
@@ -97,6 +100,8 @@ impl From<ChangeError> for ApiError {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::UserExists => Self::UserExists,
+            ChangeError::CallerGone => Self::Denied(DenyReason::TokenDeleted),
+            ChangeError::OwnerGone => Self::BadRequest("owner is no user here.".into()),
             ChangeError::LastSysadmin => Self::LastSysadmin,
             other @ (ChangeError::WrongPermit(_)
             | ChangeError::Key(_)

@@ -1,6 +1,7 @@
 //! What comes from outside: bodies, queries and paths, with errors that say what is wrong and where.
 
 use super::error::ApiError;
+use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -8,6 +9,7 @@ use axum::http::request::Parts;
 use policy::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 
 /// A JSON body. Unknown fields are refused by the types themselves: a restriction that nobody understands must not be
 /// taken for none.
@@ -23,7 +25,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(ApiError::UnsupportedMediaType);
         }
-        let bytes = axum::body::Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+        let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state));
+        let bytes = read.await.map_err(|_| ApiError::BodyTimeout)?.map_err(|rejection| match rejection {
             BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::TooLarge,
             other => ApiError::BadRequest(format!("The body cannot be read: {other}.")),
         })?;
@@ -36,6 +39,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         Ok(Self(value))
     }
 }
+
+/// How long a body may take to arrive: a caller that sends a byte now and then must not hold a connection for ever.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A query string.
 pub(crate) struct Params<T>(pub(crate) T);

@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
-/// Characters of a name or path that are logged; the rest is cut.
+/// Characters of a name or path that are logged (what begins like a token counts as one); the rest is cut.
 const LOGGED_CHARS_MAX: usize = 300;
 
 /// The line for this verdict; `None` where nobody presented a credential that concerns us.
@@ -32,8 +32,9 @@ pub fn line(verdict: &Verdict, request: &Request) -> Option<String> {
         },
         Verdict::Deny(reason) => {
             let user: &[u8] = match &request.credential {
+                Credential::None => return None,
                 Credential::Basic { user, .. } => user,
-                _ => b"(unnamed)",
+                Credential::Bearer { .. } | Credential::Foreign | Credential::Unreadable => b"(unnamed)",
             };
             Some(format!(
                 "User {} tried to authenticate with an invalid token or a regular password. The request is refused: \
@@ -52,24 +53,21 @@ pub struct Escaped<'a>(pub &'a [u8]);
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = String::from_utf8_lossy(self.0);
-        let prefix = core::str::from_utf8(token::PREFIX).unwrap_or_default();
-        let mut left = LOGGED_CHARS_MAX;
-        for (index, piece) in text.split(prefix).enumerate() {
-            let shown = if index == 0 {
-                piece
-            } else {
-                write!(formatter, "{prefix}…")?;
-                piece.trim_start_matches(|c: char| c.is_ascii_alphanumeric())
+        let mut rest = text.as_ref();
+        for _ in 0..LOGGED_CHARS_MAX {
+            let Some(character) = rest.chars().next() else {
+                return Ok(());
             };
-            for character in shown.chars() {
-                let Some(rest) = left.checked_sub(1) else {
-                    return formatter.write_char('…');
-                };
-                left = rest;
+            if rest.as_bytes().starts_with(token::PREFIX) {
+                formatter.write_str("tgt_…")?;
+                rest = rest.get(token::PREFIX.len()..).unwrap_or_default();
+                rest = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+            } else {
                 write!(formatter, "{}", character.escape_debug())?;
+                rest = rest.get(character.len_utf8()..).unwrap_or_default();
             }
         }
-        Ok(())
+        if rest.is_empty() { Ok(()) } else { formatter.write_char('…') }
     }
 }
 
@@ -95,6 +93,6 @@ mod tests {
     fn long_names_are_cut() {
         assert_eq!(Escaped(&[b'a'; 5000]).to_string().chars().count(), LOGGED_CHARS_MAX + 1);
         let many = b"tgt_".repeat(1000);
-        assert!(Escaped(&many).to_string().len() < 10_000);
+        assert!(Escaped(&many).to_string().chars().count() <= LOGGED_CHARS_MAX * 5 + 1);
     }
 }

@@ -108,7 +108,9 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
 
     let to_control_plane = match request.area {
         Err(Ambiguous) => return Err(DenyReason::AmbiguousPath), // principle 5
-        Ok(Area::Open | Area::Ready) if request.shows_token => return Err(DenyReason::PathNotProtected), // U5
+        Ok(Area::Open | Area::Ready) if request.shows_token() || request.credential.is_token() => {
+            return Err(DenyReason::PathNotProtected);
+        } // U5
         Ok(Area::Open | Area::Ready) => return Ok(Verdict::Pass), // U5
         Ok(Area::Protected) => false,
         Ok(Area::ControlPlane) => true,
@@ -118,14 +120,17 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
     }
     let secret = match &request.credential {
         Credential::Unreadable => return Err(DenyReason::BadCredentials), // U15
-        Credential::Foreign { holds_token: true } => return Err(DenyReason::SchemeNotAllowed), // U3
-        Credential::None | Credential::Foreign { holds_token: false } => return Ok(Verdict::Pass), // U12
+        Credential::None | Credential::Foreign if request.shows_token() => return Err(DenyReason::SchemeNotAllowed), // U3
+        Credential::None | Credential::Foreign => return Ok(Verdict::Pass), // U12
         Credential::Basic { secret, .. } | Credential::Bearer { secret } => secret,
     };
     let record = match (found, Shape::of(secret.expose())) {
         (_, Shape::Mistyped) => return Err(DenyReason::MistypedToken), // D2, U10
         (Found::Unreadable, _) => return Err(DenyReason::SnapshotUnreadable), // principle 3
         (Found::NotLookedUp | Found::Nothing, Shape::Token) => return Err(DenyReason::UnknownToken), // U10
+        (Found::NotLookedUp | Found::Nothing, Shape::Foreign) if request.shows_token() => {
+            return Err(DenyReason::MistypedToken); // U10: a space before it, quotes around it
+        }
         (Found::NotLookedUp | Found::Nothing, Shape::Foreign) => return Ok(Verdict::Pass), // U11, U12
         (Found::Token(record), _) => record,
     };

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The path of the feed on the control plane.
 pub const PATH: &str = "/feed/v1";
@@ -86,24 +86,24 @@ impl SyncKey {
 
     /// The key under which keys are sealed in the settings.
     pub fn seal_key(&self) -> SealKey {
-        SealKey::new(self.derive(b"tokengate v1: sealed keys"))
+        SealKey::new(*self.derive(b"tokengate v1: sealed keys"))
     }
 
-    fn derive(&self, purpose: &[u8]) -> [u8; 32] {
-        hmac_sha256(&self.0, &[purpose])
+    fn derive(&self, purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(hmac_sha256(&self.0, &[purpose]))
     }
 
-    fn ask_key(&self) -> [u8; 32] {
+    fn ask_key(&self) -> Zeroizing<[u8; 32]> {
         self.derive(b"tokengate v1: feed, proxy to control plane")
     }
 
-    fn answer_key(&self) -> [u8; 32] {
+    fn answer_key(&self) -> Zeroizing<[u8; 32]> {
         self.derive(b"tokengate v1: feed, control plane to proxy")
     }
 
     /// Names the key without telling it, so that both sides can say in a log that they have different ones.
     pub fn id(&self) -> u32 {
-        let [a, b, c, d, ..] = self.derive(b"tokengate v1: key id");
+        let [a, b, c, d, ..] = *self.derive(b"tokengate v1: key id");
         u32::from_be_bytes([a, b, c, d])
     }
 }
@@ -142,12 +142,23 @@ pub struct Ask {
 }
 
 /// Where a full sync stands. The control plane makes it; the proxy only brings it back.
+///
+/// First come the shards in order. Then comes what changed while they went out, and the settings, on pages whose
+/// `shard` is not below the number of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The position at which the full sync began.
+    /// Up to here everything is on the pages before, but for the shards that are yet to come.
     pub from: Position,
-    /// The first shard of the page.
+    /// The first shard of the page; beyond the last shard: how many values of the change after `from` are on the pages
+    /// before, counted from the number of shards.
     pub shard: u32,
+}
+
+impl Cursor {
+    /// Whether the page holds shards in order, and not what changed meanwhile.
+    pub fn in_shards(&self) -> bool {
+        self.shard < self.from.shards.get()
+    }
 }
 
 /// What the control plane answers.
@@ -169,6 +180,8 @@ pub struct Answer<'a> {
 pub enum News<'a> {
     /// Nothing newer than the question's `at`.
     Nothing,
+    /// The question is authentic, but of another time: the clocks differ by more than [`CLOCK_DIFFERENCE_MAX_MS`].
+    ClockDiffers,
     /// All that changed since the question's `at`, whole.
     Changes {
         /// The position after them.
@@ -177,7 +190,7 @@ pub enum News<'a> {
         #[serde(borrow)]
         items: Vec<Item<'a>>,
     },
-    /// One page of everything.
+    /// One page of everything; [`Cursor`] says what is on which.
     Full {
         /// Where this page begins.
         page: Cursor,
@@ -218,6 +231,13 @@ impl Ask {
         let bytes = postcard::to_extend(self, alloc::vec![VERSION]).ok()?;
         let mac = hmac_sha256(&key.ask_key(), &[ASK_CONTEXT, &bytes]);
         Some((bytes, mac))
+    }
+
+    /// The id of the key that a question claims to be sealed with. Believe nothing else of it: this is for the log.
+    pub fn claimed_key_id(bytes: &[u8]) -> Option<u32> {
+        let (version, rest) = bytes.split_first()?;
+        let (key_id, _) = postcard::take_from_bytes(rest).ok()?;
+        (*version == VERSION).then_some(key_id)
     }
 
     /// Opens a question: `None` for anything that was not sealed with this key.

@@ -69,9 +69,11 @@ fn title(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        408 => "Request Timeout",
         409 => "Conflict",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
+        500 => "Internal Server Error",
         503 => "Service Unavailable",
         _ => "Error",
     }

@@ -88,9 +88,24 @@ pub mod limits {
 
 /// Why a name cannot be a user's.
 ///
-/// A name travels in `Basic user:token` and in a header, so it can hold neither a colon nor a control character; and
-/// nothing that looks like a token may become public as a name.
+/// A name travels in `Basic user:token`, in a header, and in paths of the API, where nothing is accepted that another
+/// reader might take for a separator (principle 5). Nothing that looks like a token may become public as a name, and
+/// nobody may pass for the program itself in the audit.
 pub fn check_user_name(name: &str) -> Result<(), &'static str> {
+    check_identifier(name)?;
+    if name.contains(['/', '\\', '%']) || name == "." || name == ".." {
+        return Err("must not contain a slash, a backslash or a percent sign, or be a dot or two: it stands in paths");
+    }
+    if same_ignoring_case(name, PROGRAM) {
+        return Err("must not be the name under which the program itself stands in the audit");
+    }
+    Ok(())
+}
+
+/// The name under which the program itself stands in the audit.
+pub const PROGRAM: &str = "tokengate";
+
+fn check_identifier(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > limits::USER_NAME_LEN_MAX {
         return Err("must have 1 to 255 bytes");
     }
@@ -100,8 +115,8 @@ pub fn check_user_name(name: &str) -> Result<(), &'static str> {
     if name.contains(':') || name.contains(char::is_control) {
         return Err("must not contain a colon or a control character: it travels in `Basic name:token`");
     }
-    if name.as_bytes().starts_with(token::PREFIX) {
-        return Err("must not begin like a token");
+    if token::shows_in(name.as_bytes()) {
+        return Err("must not contain what looks like the beginning of a token");
     }
     Ok(())
 }
@@ -111,7 +126,7 @@ pub fn check_email(email: &str) -> Result<(), &'static str> {
     if email.len() > limits::EMAIL_LEN_MAX {
         return Err("must have at most 254 bytes");
     }
-    check_user_name(email)?;
+    check_identifier(email)?;
     match email.split_once('@') {
         Some((local, domain)) if !local.is_empty() && !domain.is_empty() && !email.contains(char::is_whitespace) => {
             Ok(())
@@ -136,7 +151,21 @@ mod tests {
 
     #[test]
     fn attack_names_that_would_break_a_header_or_a_credential() {
-        for name in ["", " alice", "al:ice", "al\r\nX-Forwarded-User: root", "al\0ice", "tgt_x"] {
+        for name in [
+            "",
+            " alice",
+            "al:ice",
+            "al\r\nX-Forwarded-User: root",
+            "al\0ice",
+            "tgt_x",
+            "x tgt_y",
+            "a/b",
+            "DOM\\bob",
+            "a%2e",
+            ".",
+            "..",
+            "Tokengate",
+        ] {
             assert!(check_user_name(name).is_err(), "{name:?}");
         }
         for name in ["alice", "alice@example.org", "Alice Liddell", "爱丽丝"] {

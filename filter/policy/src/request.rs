@@ -1,6 +1,6 @@
 //! The facts of a request, read from its headers once.
 
-use crate::credential::{Credential, any_shows_token};
+use crate::credential::{Credential, shows_token};
 use crate::path::{Ambiguous, Area, without_query};
 use crate::{HashKeys, Site, TokenHash};
 use alloc::vec::Vec;
@@ -10,7 +10,8 @@ use alloc::vec::Vec;
 pub struct Request {
     pub(crate) area: Result<Area, Ambiguous>,
     pub(crate) credential: Credential,
-    pub(crate) shows_token: bool,
+    /// The values of all headers that carry credentials.
+    credential_values: Vec<Vec<u8>>,
     pub(crate) path: Vec<u8>,
     /// Names of headers that the client sent and that only Tokengate may set.
     pub(crate) forged: Vec<Vec<u8>>,
@@ -32,8 +33,16 @@ impl Request {
         };
         Self {
             area,
-            credential: Credential::read(values(b"authorization")),
-            shows_token: any_shows_token(values(b"authorization")),
+            // A token belongs to us, in whatever header it comes; one for a proxy is not for the backend to see.
+            credential: if values(b"proxy-authorization").any(shows_token) {
+                Credential::Unreadable
+            } else {
+                Credential::read(values(b"authorization"))
+            },
+            credential_values: values(b"authorization")
+                .chain(values(b"proxy-authorization"))
+                .map(<[u8]>::to_vec)
+                .collect(),
             path: without_query(target.unwrap_or_default()).to_vec(),
             forged: headers
                 .iter()
@@ -42,6 +51,11 @@ impl Request {
                 .collect(),
             request_id: values(b"x-request-id").next().unwrap_or_default().to_vec(),
         }
+    }
+
+    /// Whether a credential, however broken, shows a token of ours ([`shows_token`]).
+    pub(crate) fn shows_token(&self) -> bool {
+        self.credential_values.iter().any(|value| shows_token(value))
     }
 
     /// Whether this asks the filter itself whether it is ready.

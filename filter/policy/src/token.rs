@@ -55,6 +55,11 @@ impl Shape {
     }
 }
 
+/// Whether bytes that are meant to be something else (a name, a header of another scheme) hold what begins like a token.
+pub fn shows_in(bytes: &[u8]) -> bool {
+    bytes.windows(PREFIX.len()).any(|window| window == PREFIX)
+}
+
 /// Makes a token out of 32 bytes of the operating system's randomness, which the caller fetches and wipes.
 ///
 /// The bytes are read as one number, of which the 33 lowest digits to the base of 62 are taken: the bias of the

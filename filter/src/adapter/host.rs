@@ -93,6 +93,7 @@ const NOT_FOUND: u32 = 1;
 const CAS_MISMATCH: u32 = 8;
 const REQUEST_HEADERS: u32 = 0;
 const HTTP_CALL_RESPONSE_BODY: u32 = 4;
+const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const MONOTONIC_CLOCK: u32 = 1;
 
@@ -188,6 +189,16 @@ pub(crate) fn reply(status: u16, code: &str, headers: &[(&str, &str)], body: &[u
 /// The plugin configuration.
 pub(crate) fn plugin_configuration() -> Result<Vec<u8>, HostFailure> {
     buffer(PLUGIN_CONFIGURATION)
+}
+
+/// The status of the answer to an HTTP call of ours, if there is one: a transport error in NGINX has none.
+pub(crate) fn http_call_status() -> Option<u16> {
+    // SAFETY: see `taken`.
+    let bytes =
+        unsafe { taken(|data, length| import::proxy_get_header_map_pairs(HTTP_CALL_RESPONSE_HEADERS, data, length)) };
+    let headers = pairs(&bytes.ok()??)?;
+    let (_, status) = headers.iter().find(|(name, _)| name == b":status")?;
+    std::str::from_utf8(status).ok()?.parse().ok()
 }
 
 /// The body of the answer to an HTTP call of ours.

@@ -10,13 +10,14 @@ use crate::snapshot::{self, Head, Unreadable};
 use crate::store::{HostFailure, SharedData, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use policy::feed::{ASK_HEADER, Ask, MAC_HEADER, PATH, SyncKey};
+use policy::feed::{ANSWER_LEN_MAX, ASK_HEADER, Ask, MAC_HEADER, PATH, SyncKey};
 use policy::{DenyReason, Facts, FilterKeys, Found, Request, Settings, Site, Snapshot, Verdict, decide};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// How often the plugin is woken.
 const TICK: Duration = Duration::from_millis(20);
@@ -63,7 +64,7 @@ struct Feed {
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, _headers: usize, body_size: usize, _trailers: usize) {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let (Some(feed), Some(judge)) = (&mut self.feed, &self.judge) else {
             return;
         };
@@ -71,11 +72,12 @@ impl Context for Root {
             return; // an answer to a question that was given up
         }
         feed.call = None;
-        // Headers are not looked at: there may be none, and what counts is authenticated in the body.
-        let body = if body_size == 0 { Ok(Vec::new()) } else { host::http_call_body() };
-        let outcome = match body {
-            Ok(body) if !body.is_empty() => feed.handle(Event::Answered(&body), judge),
-            _ => feed.handle(Event::Unanswered, judge),
+        // An answer that is too large comes without any headers at all. Of those that are there the status tells an answer
+        // of the control plane from the proxy's own; all that counts is authenticated in the body.
+        let status = if headers == 0 { None } else { host::http_call_status() };
+        let outcome = match status {
+            Some(200) if body_size <= ANSWER_LEN_MAX => feed.answered(judge),
+            status => feed.handle(Event::Unanswered(status), judge),
         };
         if outcome.is_err() {
             judge.counters.count("feed.host_failures");
@@ -102,7 +104,8 @@ impl RootContext for Root {
             );
         }
         // Without the key the filter still judges, and says 503: it must not leave the chain.
-        let sync_key = std::env::var(SYNC_KEY_VARIABLE).ok().and_then(|text| SyncKey::parse(&text).ok());
+        let sync_key_text = std::env::var(SYNC_KEY_VARIABLE).ok().map(Zeroizing::new);
+        let sync_key = sync_key_text.and_then(|text| SyncKey::parse(&text).ok());
         if sync_key.is_none() {
             host::log(
                 Level::Error,
@@ -111,10 +114,11 @@ impl RootContext for Root {
         }
         let name = std::env::var(PROXY_NAME_VARIABLE).ok().filter(|name| !name.is_empty() && is_proxy_name(name));
         self.feed = None;
-        if let (Some(cluster), Some(key)) = (config.feed_cluster, &sync_key)
-            && let Ok(holder) = getrandom::u64()
-            && host::set_tick_period(TICK).is_ok()
-        {
+        if let (Some(cluster), Some(key)) = (config.feed_cluster, &sync_key) {
+            let (Ok(holder), Ok(())) = (getrandom::u64(), host::set_tick_period(TICK)) else {
+                host::log(Level::Error, "Tokengate: the proxy offers no randomness or no ticks; nothing is admitted");
+                return false;
+            };
             let client = Client::new(key.clone(), name.unwrap_or(config.proxy_name));
             self.feed = Some(Feed { client, cluster, holder, holds_lease: false, lease_seen_at: None, call: None });
         }
@@ -230,12 +234,25 @@ impl Feed {
         if !self.holds_lease {
             return Ok(());
         }
+        if !self.client.is_due(&self.view()?) {
+            return Ok(());
+        }
         let random = |_| HostFailure;
         let (mut nonce, mut instance) = ([0; 16], [0; 16]);
         getrandom::fill(&mut nonce).map_err(random)?;
         getrandom::fill(&mut instance).map_err(random)?;
         let instance = snapshot::instance(&ProxyData, instance)?;
         self.handle(Event::Tick { wall: host::wall_clock()?, nonce, instance }, judge)
+    }
+
+    /// Takes the answer in, if this VM still is the one to do so: it may have slept since it asked.
+    fn answered(&mut self, judge: &Judge) -> Result<(), HostFailure> {
+        self.holds_lease = lease::hold(&ProxyData, self.holder, host::monotonic_clock()?)?;
+        if !self.holds_lease {
+            return self.handle(Event::LeaseLost, judge);
+        }
+        let body = host::http_call_body()?;
+        self.handle(Event::Answered(&body), judge)
     }
 
     /// Tells the client what happened and does what it says.
@@ -252,10 +269,7 @@ impl Feed {
                     snapshot::claim_generation(&ProxyData, generation)
                 }
                 Effect::Write { generation, items } => snapshot::write_items(&ProxyData, generation, &items),
-                Effect::PutHead(head) => {
-                    judge.counters.set("snapshot.revision", head.position.revision);
-                    snapshot::put_head(&ProxyData, &head)
-                }
+                Effect::PutHead(head) => snapshot::put_head(&ProxyData, &head),
                 Effect::Note(note) => {
                     say(note, judge);
                     Ok(Write::Done)
@@ -294,7 +308,7 @@ impl Feed {
                 self.call = Some(call);
                 Ok(())
             }
-            Err(HostFailure) => self.handle(Event::Unanswered, judge),
+            Err(HostFailure) => self.handle(Event::Unanswered(None), judge),
         }
     }
 }
@@ -303,14 +317,21 @@ fn say(note: Note, judge: &Judge) {
     match note {
         Note::InForce(position) => {
             judge.counters.count("feed.updates");
+            judge.counters.set("snapshot.revision", position.revision);
             host::log(Level::Info, &format!("Tokengate: snapshot revision {} is in force", position.revision));
         }
         Note::Discarded(fault) => {
             judge.counters.count("feed.discarded");
             host::log(Level::Warn, &format!("Tokengate: an answer of the control plane was discarded: {fault:?}"));
         }
-        Note::Unreachable => {
-            host::log(Level::Warn, "Tokengate: the control plane does not answer; going on with what is in force");
+        Note::Unreachable(Some(401)) => {
+            let why = "the control plane refuses the feed; its log says why (another sync key, most often)";
+            host::log(Level::Error, &format!("Tokengate: {why}"));
+        }
+        Note::Unreachable(status) => {
+            let status = status.map_or_else(|| "nothing".into(), |status| status.to_string());
+            let line = format!("Tokengate: the control plane does not answer ({status}); what is in force stays so");
+            host::log(Level::Warn, &line);
         }
     }
 }

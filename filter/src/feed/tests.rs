@@ -116,9 +116,12 @@ impl Proxy {
         self.answer(&ask, News::Full { page: first, to: at(revision), next: Some(second), items: page(0, 40) });
         let ask = self.ask();
         assert_eq!(ask.cursor, Some(second));
-        let mut items = page(40, 64);
-        items.push(Item { key: ItemKey::Settings, revision, bytes: &settings });
-        self.answer(&ask, News::Full { page: second, to: at(revision), next: None, items });
+        let last = Cursor { from: at(revision), shard: 64 };
+        self.answer(&ask, News::Full { page: second, to: at(revision), next: Some(last), items: page(40, 64) });
+        let ask = self.ask();
+        assert_eq!(ask.cursor, Some(last));
+        let items = vec![Item { key: ItemKey::Settings, revision, bytes: &settings }];
+        self.answer(&ask, News::Full { page: last, to: at(revision), next: None, items });
     }
 
     fn finds(&self) -> Option<String> {
@@ -179,13 +182,15 @@ fn attack_a_forged_answer_changes_nothing_and_is_noticed() {
     proxy.answer_with(&ask, News::Nothing, &SyncKey::parse(&"x".repeat(32)).unwrap());
     let ask = proxy.ask();
     proxy.on(Event::Answered(b"<html>502 Bad Gateway</html>"));
-    assert_eq!(proxy.notes[1..], [Note::Discarded(Fault::NotAuthentic); 2]);
+    assert_eq!(proxy.notes[1..], [Note::Discarded(Fault::NotAuthentic)], "said once");
     // An authentic answer to an earlier question is none to this one.
     let other = proxy.ask();
     proxy.answer(&ask, News::Nothing);
     assert_ne!(ask.nonce, other.nonce);
-    assert_eq!(proxy.notes[3..], [Note::Discarded(Fault::NotAuthentic)]);
     assert_eq!(proxy.view().head, before);
+    let ask = proxy.ask();
+    proxy.answer(&ask, News::Nothing);
+    assert_ne!(proxy.view().head, before, "a good answer counts again");
 }
 
 #[test]
@@ -215,9 +220,10 @@ fn answers_out_of_step_are_discarded_whole() {
         ),
         ("an empty page", News::Full { page: cursor(0), to: at(6), next: Some(cursor(0)), items: vec![] }),
         (
-            "a full sync without settings",
+            "shards without what changed meanwhile",
             News::Full { page: cursor(0), to: at(6), next: None, items: (0..64).map(|n| item(n, 6)).collect() },
         ),
+        ("a last page out of nowhere", News::Full { page: cursor(64), to: at(6), next: None, items: vec![] }),
     ] {
         let mut proxy = Proxy::new();
         proxy.full_sync(5, &shard_with("a"));
@@ -259,9 +265,9 @@ fn silence_is_said_once_and_asked_again_ever_more_slowly() {
     for _ in 0..8 {
         proxy.ask();
         asked_at.push(proxy.now);
-        proxy.on(Event::Unanswered);
+        proxy.on(Event::Unanswered(Some(503)));
     }
-    assert_eq!(proxy.notes, [Note::Unreachable]);
+    assert_eq!(proxy.notes, [Note::Unreachable(Some(503))]);
     let pauses: Vec<u64> = asked_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(pauses.is_sorted() && pauses[0] <= 120 && pauses[6] <= BACKOFF_MAX_MS + 20, "{pauses:?}");
 }
@@ -272,4 +278,103 @@ fn a_question_that_the_host_forgot_is_asked_again() {
     proxy.ask();
     proxy.now += ASK_TIMEOUT_MS;
     proxy.ask();
+}
+
+#[test]
+fn a_full_sync_without_settings_does_not_come_into_force() {
+    let empty = Shard::encode([]).unwrap();
+    let mut proxy = Proxy::new();
+    let ask = proxy.ask();
+    let items = (0..64).map(|number| Item { key: ItemKey::Tokens(number), revision: 6, bytes: &empty }).collect();
+    let (first, last) = (Cursor { from: at(6), shard: 0 }, Cursor { from: at(6), shard: 64 });
+    proxy.answer(&ask, News::Full { page: first, to: at(6), next: Some(last), items });
+    let ask = proxy.ask();
+    proxy.answer(&ask, News::Full { page: last, to: at(6), next: None, items: vec![] });
+    assert_eq!(proxy.notes, [Note::Discarded(Fault::OutOfStep)]);
+    assert_eq!(proxy.view().head, None);
+}
+
+#[test]
+fn a_clock_that_differs_is_said_and_asked_again() {
+    let mut proxy = Proxy::new();
+    let ask = proxy.ask();
+    proxy.answer(&ask, News::ClockDiffers);
+    assert_eq!(proxy.notes, [Note::Discarded(Fault::ClockDiffers)]);
+    proxy.full_sync(5, &shard_with("a"));
+    assert_eq!(proxy.finds(), Some("a".into()));
+}
+
+/// Two VMs that both take themselves for the holder of the lease, on one shared data.
+struct TwoHolders {
+    proxy: Proxy,
+    other: Client,
+}
+
+impl TwoHolders {
+    fn new() -> Self {
+        let mut proxy = Proxy::new();
+        proxy.full_sync(5, &shard_with("a"));
+        Self { proxy, other: Client::new(key(), "test".into()) }
+    }
+
+    fn swap(&mut self) {
+        std::mem::swap(&mut self.proxy.client, &mut self.other);
+    }
+}
+
+#[test]
+fn two_holders_in_one_generation_leave_nothing_that_does_not_heal() {
+    let empty = Shard::encode([]).unwrap();
+    let shard = shard_with("b");
+    let items = |from: u32, to: u32, revision: u64| {
+        (from..to)
+            .map(|number| Item {
+                key: ItemKey::Tokens(number),
+                revision,
+                bytes: if number == 0 { &shard } else { &empty },
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut two = TwoHolders::new();
+    let elsewhere = |revision: u64| Position { epoch: 8, ..at(revision) };
+    let cursor = |revision: u64, shard: u32| Cursor { from: elsewhere(revision), shard };
+    // The first begins a full sync of another history …
+    let first_asks = two.proxy.ask();
+    let news = News::Full { page: cursor(1, 0), to: elsewhere(1), next: Some(cursor(1, 40)), items: items(0, 40, 1) };
+    two.proxy.answer(&first_asks, news);
+    let first_asks = two.proxy.ask();
+    // … the second begins one too, under the same keys, and falls silent after its first page …
+    two.swap();
+    let second_asks = two.proxy.ask();
+    let news = News::Full { page: cursor(2, 0), to: elsewhere(2), next: Some(cursor(2, 40)), items: items(0, 40, 2) };
+    two.proxy.answer(&second_asks, news);
+    // … and the first goes on: it must not bring into force what the second has written half of.
+    two.swap();
+    let news = News::Full { page: cursor(1, 40), to: elsewhere(1), next: Some(cursor(1, 64)), items: items(40, 64, 1) };
+    two.proxy.answer(&first_asks, news);
+    assert_eq!(two.proxy.notes.last(), Some(&Note::Discarded(Fault::OutOfStep)));
+    assert_eq!(two.proxy.finds(), Some("a".into()), "what was in force still is");
+    two.proxy.full_sync(9, &shard_with("c"));
+    assert_eq!(two.proxy.finds(), Some("c".into()), "and it recovers");
+}
+
+#[test]
+fn a_change_that_is_fenced_for_ever_makes_the_client_ask_for_everything() {
+    let mut proxy = Proxy::new();
+    proxy.full_sync(5, &shard_with("a"));
+    // Something left a value of a later generation under the keys in force.
+    let head = proxy.view().head.unwrap();
+    let shard = shard_with("x");
+    let foreign = OwnedItem { key: ItemKey::Tokens(0), revision: 1, bytes: shard.clone() };
+    snapshot::write_items(&proxy.map, head.generation + 2, &[foreign]).unwrap();
+    let ask = proxy.ask();
+    assert_eq!(ask.at, Some(at(5)));
+    let items = vec![Item { key: ItemKey::Tokens(0), revision: 6, bytes: &shard }];
+    proxy.answer(&ask, News::Changes { to: at(6), items });
+    assert_eq!(proxy.view().head, Some(head), "kept out");
+    let ask = proxy.ask();
+    assert_eq!(ask.at, None, "it asks for everything");
+    proxy.on(Event::Unanswered(None));
+    proxy.full_sync(7, &shard_with("c"));
+    assert_eq!(proxy.finds(), Some("c".into()));
 }

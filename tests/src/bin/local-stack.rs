@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+use tests::client;
 use tests::process::Process;
 use tests::stack::{Ports, Site, Tools};
 
@@ -40,7 +41,7 @@ fn run() -> Result<(), String> {
     };
     let first_start = !data.join("tokengate.db").exists();
     let logs = data.join("logs");
-    let site = Site { tools: Tools::find()?, data, logs, ports, workers: 2 };
+    let site = Site { tools: Tools::find()?, data, logs, ports, workers: 2, log_level: "info" };
     let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
 
     step("control plane");
@@ -109,14 +110,15 @@ fn check(processes: &mut [Process]) -> Result<(), String> {
 
 fn wait_for(processes: &mut [Process], stopped: &mpsc::Receiver<()>, url: &str) -> Result<(), String> {
     let until = Instant::now() + PATIENCE;
+    let client = client().build().map_err(|error| error.to_string())?;
     loop {
-        if reqwest::blocking::get(url).is_ok_and(|reply| reply.status().is_success()) {
+        if client.get(url).send().is_ok_and(|reply| reply.status().is_success()) {
             return Ok(());
         }
-        check(processes)?;
         if stopped.recv_timeout(Duration::from_millis(50)) != Err(mpsc::RecvTimeoutError::Timeout) {
             return Err("stopped".into());
         }
+        check(processes)?;
         if Instant::now() > until {
             return Err(format!("{url} does not answer after {} s", PATIENCE.as_secs()));
         }
@@ -140,7 +142,7 @@ fn greet(site: &Site, first_start: bool) -> io::Result<()> {
         )?;
         writeln!(out, "  {}", token.trim())?;
     }
-    let file = token_file.display();
+    let file = token_file.display().to_string().replace('\'', "'\\''");
     writeln!(out, "\nTry it; the backend shows who it thinks is calling, and no token:")?;
     writeln!(out, "  curl -u \"admin:$(cat '{file}')\" http://127.0.0.1:{entrance}/rest/api/2/issue/JRA-1")?;
     writeln!(out, "\nMake a token of your own:")?;

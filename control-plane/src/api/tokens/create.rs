@@ -6,8 +6,8 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Body, time};
-use crate::change::{Change, NewToken};
-use crate::permission::Action;
+use crate::change::{ChangeError, NewToken};
+use crate::permission::{Action, Whose};
 use crate::{clock, keys};
 use axum::Json;
 use axum::extract::State;
@@ -46,26 +46,29 @@ pub(crate) async fn create(
     if label.is_empty() || label.chars().count() > LABEL_CHARS_MAX || label.contains(char::is_control) {
         return Err(ApiError::BadRequest(format!("label must have 1 to {LABEL_CHARS_MAX} printable characters.")));
     }
+    if token::shows_in(label.as_bytes()) {
+        return Err(ApiError::BadRequest("label must not hold a token: labels are shown.".into()));
+    }
     let valid_from = valid_from.map(|text| time("valid_from", &text)).transpose()?;
     let expires_at = expires_at.map(|text| time("expires_at", &text)).transpose()?;
     if expires_at.is_some_and(|end| end <= now.max(valid_from.unwrap_or(now))) {
         return Err(ApiError::BadRequest("expires_at must be in the future, and after valid_from.".into()));
     }
     let (secret, hash, public_id) = mint(&app.store.filter_keys.token_hash)?;
-    let mut change = Change::begin(&app.store, caller.author(), now).await?;
+    let (mut change, caller) = caller.begin(&app.store, now).await?;
     let owner = match owner {
         None => caller.user.clone(),
         // Whether another user exists is for those to know who may do something about it.
         Some(name) => match crate::api::users::find(change.transaction(), &name).await {
-            Err(ApiError::NotFound) if caller.user.sysadmin => {
-                return Err(ApiError::BadRequest("owner is no user here.".into()));
+            Err(ApiError::NotFound) => {
+                caller.may(Action::CreateToken, Whose::Others)?;
+                return Err(ChangeError::OwnerGone.into());
             }
-            Err(ApiError::NotFound) => return Err(ApiError::Forbidden),
             other => other?,
         },
     };
     let permit = caller.may(Action::CreateToken, caller.whose(owner.id))?;
-    let new = NewToken { public_id, hash, label, owner: &owner, valid_from, expires_at };
+    let new = NewToken { public_id, hash, label, owner_id: owner.id, valid_from, expires_at };
     let token = change.create_token(&permit, new).await?;
     change.commit().await?;
     // The one place where a token leaves the program: to the one who asked for it.

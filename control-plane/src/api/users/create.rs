@@ -5,7 +5,7 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::Body;
-use crate::change::{Change, NewUser};
+use crate::change::NewUser;
 use crate::clock;
 use crate::permission::{Action, Whose};
 use axum::Json;
@@ -30,13 +30,13 @@ pub(crate) async fn create(
     caller: Caller,
     Body(body): Body<NewUserBody>,
 ) -> Result<(StatusCode, Json<UserView>), ApiError> {
+    let (mut change, caller) = caller.begin(&app.store, clock::now()).await?;
     let permit = caller.may(Action::CreateUser, Whose::Others)?;
     let NewUserBody { name, email, sysadmin } = body;
     check_user_name(&name).map_err(|must| ApiError::BadRequest(format!("name {must}.")))?;
     if let Some(email) = &email {
         check_email(email).map_err(|must| ApiError::BadRequest(format!("email {must}.")))?;
     }
-    let mut change = Change::begin(&app.store, caller.author(), clock::now()).await?;
     let new = NewUser { name: &name, email: email.as_deref(), sysadmin };
     let user = change.create_user(&permit, new).await?;
     change.commit().await?;

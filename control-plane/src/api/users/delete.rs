@@ -4,7 +4,6 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::Segment;
-use crate::change::Change;
 use crate::clock;
 use crate::permission::{Action, Whose};
 use axum::extract::State;
@@ -17,8 +16,8 @@ pub(crate) async fn delete(
     caller: Caller,
     Segment(name): Segment,
 ) -> Result<StatusCode, ApiError> {
+    let (mut change, caller) = caller.begin(&app.store, clock::now()).await?;
     let permit = caller.may(Action::DeleteUser, Whose::Others)?;
-    let mut change = Change::begin(&app.store, caller.author(), clock::now()).await?;
     let user = super::find(change.transaction(), &name).await?;
     change.delete_user(&permit, user).await?;
     change.commit().await?;
