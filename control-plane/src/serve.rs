@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sea_orm::EntityTrait as _;
 use serde_json::{Value as Json_, json};
 use std::net::SocketAddr;
@@ -63,6 +64,7 @@ pub(crate) enum ServeError {
 
 /// Serves until SIGTERM or Ctrl-C.
 pub(crate) async fn serve(data: &Path, listen: SocketAddr) -> Result<(), ServeError> {
+    allow_many_files();
     let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
     let master = open_data(data)?;
     let store = Store::open(data, &master).await?;
@@ -85,6 +87,13 @@ pub(crate) async fn serve(data: &Path, listen: SocketAddr) -> Result<(), ServeEr
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Raises the limit on open files as far as this process may: each connection is one, and the usual limit is meant for
+/// programs that still call `select`.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Connections at a time; more wait in the kernel's queue.

@@ -21,6 +21,7 @@ use sea_orm::{
     QueryFilter as _,
 };
 use sea_orm_migration::MigratorTrait as _;
+use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -222,11 +223,17 @@ async fn load_image(db: &DatabaseConnection, filter_keys: &FilterKeys, sync_key:
     });
     let nonce = *keys::random().map_err(keys::KeyError::Randomness)?;
     let settings = policy::Settings::default().encode(filter_keys, &sync_key.seal_key(), nonce);
-    Ok(Image::build(
-        head.epoch.cast_unsigned(),
-        head.revision.cast_unsigned(),
-        head.tag.cast_unsigned(),
-        settings,
-        records,
-    )?)
+    Ok(Image::build(epoch(&head), head.revision.cast_unsigned(), head.tag.cast_unsigned(), settings, records)?)
+}
+
+/// The name of the history that the proxies are told. Not only of the database's: another key of the hashes, or another
+/// release, which may encode the same rows otherwise or have other defaults, is another history too, and everyone gets
+/// everything anew.
+fn epoch(head: &feed_head::Model) -> u64 {
+    let mut hasher = Sha256::new();
+    hasher.update(head.epoch.to_le_bytes());
+    hasher.update(head.hash_key_id.to_le_bytes());
+    hasher.update(env!("CARGO_PKG_VERSION"));
+    let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = hasher.finalize().into();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

@@ -1,11 +1,12 @@
 //! Processes that end with whoever started them.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 /// A process under its own name, its output in a log file. Dropping it kills it; should this program itself be killed,
@@ -26,6 +27,12 @@ impl Process {
         variables: &[(&str, String)],
         log: &Path,
     ) -> io::Result<Self> {
+        static MANY_FILES: Once = Once::new();
+        MANY_FILES.call_once(|| {
+            // Envoy and the tests hold more connections than the usual limit allows; children inherit it.
+            let limit = getrlimit(Resource::Nofile);
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+        });
         let output = File::options().create(true).append(true).open(log)?;
         let mut command = match Path::new("/usr/bin/setpriv") {
             setpriv if setpriv.exists() => {
