@@ -293,19 +293,9 @@ impl Client {
             _ => return Err(Fault::OutOfStep),
         };
         let history = |position: Position| (position.epoch, position.shards);
-        if history(to) != history(page.from) || next.is_some_and(|next| history(next.from) != history(page.from)) {
-            return Err(Fault::OutOfStep);
-        }
-        if page.in_shards() {
-            // Every shard of the page is there, in order: none may be missing from a generation.
-            let shards = page.from.shards.get();
-            let end = next.map_or(0, |next| next.shard.min(shards));
-            let in_page = usize::try_from(end.saturating_sub(page.shard)).unwrap_or(usize::MAX);
-            let in_order = items.iter().zip(page.shard..end).all(|(item, number)| item.key == ItemKey::Tokens(number));
-            if end <= page.shard || items.len() != in_page || !in_order {
-                return Err(Fault::OutOfStep);
-            }
-        } else if next.is_some_and(|next| next.in_shards() || items.is_empty()) {
+        let one_history =
+            history(to) == history(page.from) && next.is_none_or(|next| history(next.from) == history(to));
+        if !one_history || !is_in_order(page, next, items) {
             return Err(Fault::OutOfStep);
         }
         let checked = self.check(items, to)?;
@@ -358,6 +348,20 @@ impl Client {
     fn wait_longer(&mut self, view: &View) {
         self.not_before = view.now.saturating_add(self.backoff);
         self.backoff = self.backoff.saturating_mul(2).min(BACKOFF_MAX_MS);
+    }
+}
+
+/// Whether the page holds what belongs on it and the next one follows: shard after shard, for none may be missing from a
+/// generation; then what changed meanwhile, never nothing but at the end.
+fn is_in_order(page: Cursor, next: Option<Cursor>, items: &[Item<'_>]) -> bool {
+    if page.in_shards() {
+        let end = next.map_or(0, |next| next.shard.min(page.from.shards.get()));
+        let numbers = page.shard..end;
+        numbers.len() == items.len()
+            && !numbers.is_empty()
+            && numbers.zip(items).all(|(number, item)| item.key == ItemKey::Tokens(number))
+    } else {
+        next.is_none_or(|next| !next.in_shards() && !items.is_empty())
     }
 }
 

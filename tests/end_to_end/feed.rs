@@ -289,10 +289,9 @@ fn attack_clients_that_hold_all_connections_to_the_api_do_not_hold_up_a_revocati
     use std::io::Write as _;
     let world = World::start();
     let token = world.token_for("alice");
-    let credential =
-        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("alice:{}", token.text));
+    let credential = tests::basic("alice", &token.text);
     let request = format!(
-        "POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credential}\r\nContent-Type: application/json\r\n\
+        "POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: {credential}\r\nContent-Type: application/json\r\n\
          Content-Length: 500\r\n\r\n{{"
     );
     let held: Vec<_> = (0..1500)

@@ -126,6 +126,22 @@ fn make_run_says_which_variable_moves_a_port_that_is_taken() {
 }
 
 #[test]
+fn what_envoy_config_prints_for_an_own_envoy_is_accepted_by_envoy() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let tools = Tools::find().expect("the programs");
+    let filter = format!("--filter={}", tools.filter.display());
+    let printed = Command::new(&tools.tokengate).args(["envoy-config", &filter]).output().expect("it runs");
+    assert!(printed.status.success());
+    let text = String::from_utf8_lossy(&printed.stdout);
+    assert!(text.contains("TOKENGATE_SYNC_KEY in the environment"), "{text}");
+    let file = directory.path().join("pasted.yaml");
+    fs::write(&file, &printed.stdout).expect("a file");
+    let validated = Command::new(&tools.envoy).args(["--mode", "validate", "--config-path"]).arg(&file).output();
+    let validated = validated.expect("Envoy runs");
+    assert!(validated.status.success(), "{}", String::from_utf8_lossy(&validated.stderr));
+}
+
+#[test]
 fn the_entry_points_and_configuration_of_the_containers_work_as_plain_processes() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the project");
     let compose = fs::read_to_string(root.join("envoy/docker-compose.yml")).expect("the file");

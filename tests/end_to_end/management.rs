@@ -264,11 +264,10 @@ fn attack_half_a_request_holds_up_neither_a_graceful_stop_nor_a_place_for_ever()
     let connect = || std::net::TcpStream::connect(("127.0.0.1", world.site.ports.control)).expect("a connection");
     let mut head = connect();
     head.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").expect("half a head");
-    let credential =
-        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("admin:{}", world.admin_token()));
+    let credential = tests::basic("admin", &world.admin_token());
     let mut body = connect();
     let request = format!(
-        "POST /api/v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credential}\r\nContent-Type: application/json\r\n\
+        "POST /api/v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: {credential}\r\nContent-Type: application/json\r\n\
          Content-Length: 500\r\n\r\n{{"
     );
     body.write_all(request.as_bytes()).expect("half a body");
@@ -321,11 +320,10 @@ fn a_graceful_stop_answers_what_is_under_way_and_does_not_wait_for_hanging_proxi
 fn attack_a_client_that_hangs_up_in_the_middle_of_a_change_leaves_proxies_and_database_agreed() {
     let world = World::start();
     world.create_user("alice");
-    let admin = format!("admin:{}", world.admin_token());
-    let credential = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, admin);
+    let credential = tests::basic("admin", &world.admin_token());
     let body = r#"{"label":"abandoned","owner":"alice"}"#;
     let request = format!(
-        "POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credential}\r\nContent-Type: application/json\r\n\
+        "POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: {credential}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     );

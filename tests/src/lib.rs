@@ -11,4 +11,4 @@ pub mod process;
 pub mod stack;
 mod world;
 
-pub use world::{Call, Reply, Token, World, client, eventually, eventually_within, free_port, in_seconds};
+pub use world::{Call, Reply, Token, World, basic, client, eventually, eventually_within, free_port, in_seconds};

@@ -262,14 +262,18 @@ impl AsRef<str> for Token {
     }
 }
 
+/// The value of `Authorization` for a user and a token or password.
+pub fn basic(user: &str, secret: &str) -> String {
+    format!("Basic {}", BASE64.encode(format!("{user}:{secret}")))
+}
+
 /// A request in the making.
 pub struct Call(RequestBuilder);
 
 impl Call {
     /// With `Authorization: Basic base64(user:secret)`.
     pub fn basic(self, user: &str, secret: &(impl AsRef<str> + ?Sized)) -> Self {
-        let encoded = BASE64.encode(format!("{user}:{}", secret.as_ref()));
-        self.header("authorization", format!("Basic {encoded}").as_bytes())
+        self.header("authorization", basic(user, secret.as_ref()).as_bytes())
     }
 
     /// With `Authorization: Bearer secret`.
