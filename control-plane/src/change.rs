@@ -111,6 +111,7 @@ impl<'a> Change<'a> {
         // The image must be one revision behind, or it has missed something: a commit whose outcome nobody knew.
         if store.with_image(|image| image.position().revision) + 1 != revision.cast_unsigned() {
             tracing::warn!("the snapshot image has missed a change; building it anew");
+            store.distrust_image();
             store.reload().await?;
         }
         let (actor, caller) = match author {
@@ -120,7 +121,8 @@ impl<'a> Change<'a> {
                     .filter(tokens::Column::PublicId.eq(&token_id))
                     .filter(tokens::Column::DeletedAt.is_null())
                     .one(&transaction)
-                    .await?;
+                    .await?
+                    .filter(|token| token.expires_at.is_none_or(|end| now < tokens::timestamp(end)));
                 let user = active_user(&transaction, user_id).await?;
                 let (Some(_), Some(user)) = (token, user) else {
                     return Err(ChangeError::CallerGone);

@@ -43,11 +43,11 @@ async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
             return (StatusCode::UNAUTHORIZED, "the feed is for proxies that have the sync key\n").into_response();
         }
     };
-    app.proxies.acknowledge(&ask, now);
     if ask.sent_at.as_millis().abs_diff(now.as_millis()) > CLOCK_DIFFERENCE_MAX_MS {
         tracing::warn!(proxy = ask.name, "the clock of a proxy differs too much from ours; it is told so, and no more");
         return seal(&app, &ask, News::ClockDiffers).into_response();
     }
+    app.proxies.acknowledge(&ask, now);
     let mut changed = app.store.watch();
     let hold = tokio::time::sleep(Duration::from_secs(HOLD_SECONDS));
     tokio::pin!(hold);

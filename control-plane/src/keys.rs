@@ -62,7 +62,7 @@ impl MasterKey {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // A database without its key is beyond help by a new one, which would only hide what happened.
-                if path.with_file_name(DATABASE).exists() {
+                if path.with_file_name(DATABASE).exists() && !path.exists() {
                     return Err(KeyError::Lost { path: path.to_owned() });
                 }
                 let key = random::<32>().map_err(KeyError::Randomness)?;
@@ -151,26 +151,30 @@ pub(crate) enum Existing {
 pub(crate) fn write_private(path: &Path, text: &[u8], existing: Existing) -> io::Result<()> {
     let unique = random::<8>().map_err(io::Error::other)?;
     let beside = path.with_extension(format!("new-{}", *hex(&*unique)));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(text)?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    match existing {
-        Existing::Goes => fs::rename(&beside, path)?,
+    let written = write_beside(&beside, text).and_then(|()| match existing {
+        Existing::Goes => fs::rename(&beside, path),
         // A link, in contrast to a new name, is never put over what is there.
-        Existing::Stays => {
-            let linked = fs::hard_link(&beside, path);
-            fs::remove_file(&beside)?;
-            match linked {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-        }
+        Existing::Stays => match fs::hard_link(&beside, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        },
+    });
+    // Whatever came of it, no second copy of a secret stays behind.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => written?,
     }
     match path.parent() {
         Some(directory) if directory != Path::new("") => fs::File::open(directory)?.sync_all(),
         _ => fs::File::open(".")?.sync_all(),
     }
+}
+
+fn write_beside(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text)?;
+    file.write_all(b"\n")?;
+    file.sync_all()
 }
 
 #[cfg(test)]

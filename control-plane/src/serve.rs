@@ -89,6 +89,12 @@ pub(crate) async fn serve(data: &Path, listen: SocketAddr) -> Result<(), ServeEr
     Ok(())
 }
 
+/// How many connections there may be at a time: as many as the limit on files has room for, beside the database's.
+fn places() -> usize {
+    let files = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    files.saturating_sub(64).clamp(1, CONNECTIONS_MAX)
+}
+
 /// Raises the limit on open files as far as this process may: each connection is one, and the usual limit is meant for
 /// programs that still call `select`.
 fn allow_many_files() {
@@ -107,20 +113,24 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// Serves connections until the program is to stop, then waits a while for what is under way.
 async fn accept(listener: TcpListener, router: Router, app: &App) {
-    let mut server = auto::Builder::new(TokioExecutor::new());
+    // HTTP/1 alone: to tell it from HTTP/2, connections would be read before any time limit holds.
+    let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME_MAX);
-    server.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIME_MAX).max_concurrent_streams(64);
-    let (graceful, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+    let (graceful, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(places())));
     loop {
         let next = async {
             let place = places.clone().acquire_owned().await;
             (place, listener.accept().await)
         };
-        let (place, stream) = tokio::select! {
-            (place, Ok((stream, _))) = next => (place, stream),
+        let (place, accepted) = tokio::select! {
+            next = next => next,
             () = app.stopping() => break,
-            else => {
-                // Out of file descriptors, most likely: closing connections will give some back.
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // The client has gone, or there are no file descriptors; closing connections will give some back.
+                tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

@@ -190,9 +190,11 @@ impl Client {
         if self.under_way.take().is_some() {
             return self.trouble(Note::Unreachable(None), view);
         }
-        // A write was kept out, and nobody has brought anything newer into force since: what keeps it out belongs to a
-        // generation that was left unfinished. Ask for everything.
-        let stuck = self.fenced_at.take().is_some_and(|at| at == view.head);
+        // A write was kept out, and nobody has brought anything newer into force since; or a generation was begun after
+        // this one under the same keys: either way something that was left unfinished lies among what is in force. Ask
+        // for everything.
+        let fenced = self.fenced_at.take().is_some_and(|at| at == view.head);
+        let stuck = fenced || self.full_sync.is_none() && view.head.is_some_and(|head| is_overwritten(head, view));
         let ask = Ask {
             key_id: self.key.id(),
             instance,
@@ -373,6 +375,11 @@ struct Checked {
 /// Whether what is in force has been so for long enough to be acknowledged.
 fn settled(view: &View) -> bool {
     view.head.is_none_or(|head| view.now >= head.in_force_since.saturating_add(ACKNOWLEDGE_AFTER_MS))
+}
+
+/// Whether a later generation has been begun under the keys of the one in force.
+fn is_overwritten(head: Head, view: &View) -> bool {
+    view.last_generation > head.generation && view.last_generation & 1 == head.generation & 1
 }
 
 /// The next generation that nobody has begun and whose keys are not those in force.

@@ -281,6 +281,30 @@ fn attack_half_a_request_holds_up_neither_a_graceful_stop_nor_a_place_for_ever()
 }
 
 #[test]
+fn attack_connections_that_use_up_all_files_are_an_outage_only_while_they_last() {
+    let mut world = World::prepare(1);
+    world.start_control_plane();
+    world.stop_control_plane();
+    // So few files that a hundred connections are too many.
+    let arguments = ["--nofile=90:90", &world.site.tools.tokengate.display().to_string(), "serve"].map(String::from);
+    let variables = [
+        ("TOKENGATE_DATA", world.site.data.display().to_string()),
+        ("TOKENGATE_LISTEN", format!("127.0.0.1:{}", world.site.ports.control)),
+    ];
+    let log = world.site.log("control-plane");
+    let prlimit = std::path::Path::new("/usr/bin/prlimit");
+    let _process =
+        tests::process::Process::start("few files", prlimit, &arguments, &variables, &log).expect("it starts");
+    let healthy = || world.control_get("/healthz").send().status == 200;
+    eventually("it answers", || healthy().then_some(()));
+    let held: Vec<_> =
+        (0..150).map_while(|_| std::net::TcpStream::connect(("127.0.0.1", world.site.ports.control)).ok()).collect();
+    assert!(held.len() > 100);
+    drop(held);
+    eventually("it answers again", || healthy().then_some(()));
+}
+
+#[test]
 fn d1_files_are_for_their_owner_alone_even_in_a_directory_that_others_see() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut world = World::prepare(1);

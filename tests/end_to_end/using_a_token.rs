@@ -251,6 +251,8 @@ fn u5_u10_u15_attack_a_token_in_any_broken_form_is_never_forwarded() {
         format!("Basic {}", base64(&format!("{token}:"))),
         format!("Basic {}", base64(&format!("{token}:x-oauth-basic"))),
         format!("Basic {}", base64(&token)),
+        format!("Bearer {} {}", &token[..14], &token[14..]),
+        format!("Token {} {}", &token[..14], &token[14..]),
     ];
     for value in &values {
         for path in [ISSUE, "/login", "/api/v1/tokens"] {

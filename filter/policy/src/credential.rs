@@ -97,7 +97,7 @@ impl Credential {
         match (parts.next(), parts.next()) {
             // `curl --user TOKEN:` puts the token where the name belongs. Forwarded as a failed login it would stand
             // in the backend's log.
-            (Some(user), _) if token::shows_in(user) => Self::Unreadable,
+            (Some(user), _) if token::shows_in(user, 0) => Self::Unreadable,
             (Some(user), Some(secret)) => Self::Basic { user: user.to_vec(), secret: Secret::new(secret.to_vec()) },
             _ => Self::Unreadable,
         }
@@ -134,23 +134,19 @@ impl Credential {
     }
 }
 
-/// Characters after the prefix by which [`shows_token`] knows a token: so many that what looks random to us (somebody
-/// else's signed token, say) does not contain them by chance, and few enough that what is missing could not be guessed.
-const SHOWN_LEN: usize = 16;
+/// Characters after the prefix by which a part of a token is known in what was decoded as base64 on trial: so many that
+/// what was none does not hold them by chance, and few enough that what is missing could not be guessed.
+const DECODED_LEN_SHOWN: usize = 16;
 
-/// Whether the value of a credential header, however broken, shows a token of ours: in clear, or in anything that some
-/// backend might decode as base64. Such a value is never forwarded (U5), so this decodes as laxly as it can: both
-/// alphabets, anything else skipped, beginning anywhere.
+/// Whether the value of a credential header, however broken, shows a token of ours ([`token::shows_in`]): in clear, or in
+/// anything that some backend might decode as base64. Such a value is never forwarded (U5), so this decodes as laxly as
+/// it can: both alphabets, anything else skipped, beginning anywhere.
 pub fn shows_token(value: &[u8]) -> bool {
-    let sextets: Vec<u8> = value.iter().filter_map(|byte| sextet(*byte)).collect();
-    shows_token_in_clear(value)
-        || (0..4).any(|skipped| shows_token_in_clear(&joined(sextets.get(skipped..).unwrap_or_default())))
-}
-
-fn shows_token_in_clear(bytes: &[u8]) -> bool {
-    bytes.windows(token::PREFIX.len() + SHOWN_LEN).any(|window| {
-        window.strip_prefix(token::PREFIX).is_some_and(|shown| shown.iter().all(u8::is_ascii_alphanumeric))
-    })
+    if token::shows_in(value, 0) {
+        return true;
+    }
+    let sextets: Zeroizing<Vec<u8>> = Zeroizing::new(value.iter().filter_map(|byte| sextet(*byte)).collect());
+    (0..4).any(|skipped| token::shows_in(&joined(sextets.get(skipped..).unwrap_or_default()), DECODED_LEN_SHOWN))
 }
 
 fn sextet(byte: u8) -> Option<u8> {
@@ -165,14 +161,14 @@ fn sextet(byte: u8) -> Option<u8> {
 }
 
 /// Four times six bits to three bytes; what does not fill a byte at the end is dropped.
-fn joined(sextets: &[u8]) -> Vec<u8> {
+fn joined(sextets: &[u8]) -> Zeroizing<Vec<u8>> {
     let group = |group: &[u8]| {
         let bits = group.iter().fold(0u32, |bits, sextet| (bits << 6) | u32::from(*sextet));
         let filled = bits << (6 * 4usize.saturating_sub(group.len()));
         let [_, bytes @ ..] = filled.to_be_bytes();
         bytes.into_iter().take(group.len().saturating_mul(6) / 8)
     };
-    sextets.chunks(4).flat_map(group).collect()
+    Zeroizing::new(sextets.chunks(4).flat_map(group).collect())
 }
 
 fn split_scheme(value: &[u8]) -> (&[u8], &[u8]) {
@@ -203,6 +199,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::borrow::ToOwned as _;
+    use std::string::String;
     use std::{format, vec};
 
     fn read(values: &[&[u8]]) -> Credential {
@@ -282,9 +279,38 @@ mod tests {
         for value in values {
             assert!(shows_token(value.as_bytes()), "{value}");
         }
-        for value in ["", "Basic YWxpY2U6d29uZGVybGFuZA==", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "tgt_", "x tgt_abc"]
+        let wrapped = format!("{} {}", &token[..14], &token[14..]);
+        for value in [format!("Bearer {wrapped}"), format!("Token {wrapped}"), "x tgt_abc".into(), "a=\"tgt_\"".into()]
         {
+            assert!(shows_token(value.as_bytes()), "{value}");
+        }
+    }
+
+    #[test]
+    fn u12_what_holds_the_prefix_by_chance_is_not_taken_for_a_token() {
+        // A signed token of somebody else's: `tgt_` and sixteen letters and digits stand in the middle of its signature.
+        let signed = "eyJhbGciOiAiSFM1MTIiLCAidHlwIjogIkpXVCJ9.eyJpc3MiOiAiaHR0cHM6Ly9pZHAuZXhhbXBsZSIsICJzdWIiOiAidTE5\
+                      NjQ2NiIsICJleHAiOiAxOTAwMDAwMDAwfQ.vN-w-IhCvDZ0dXdF0MDyZfRUJmCIMLKDpZnOv5rdYRxj2TI9TzrZH4grZQiHk2tgt_lFb\
+                      PgVLRX4NaOb3v4zGgd1";
+        assert!(signed.contains("tgt_lFbPgVLRX4NaOb3v4z"));
+        for value in [
+            format!("Bearer {signed}"),
+            basic(&format!("user:{signed}")),
+            basic("svc-tgt_prod:wonderland"),
+            basic("alice:wonderland"),
+            "Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln".into(),
+            String::new(),
+        ] {
             assert!(!shows_token(value.as_bytes()), "{value}");
+        }
+        assert!(matches!(read(&[basic("svc-tgt_prod:wonderland").as_bytes()]), Credential::Basic { .. }));
+    }
+
+    #[test]
+    fn joining_sextets_is_decoding() {
+        for text in ["", "a", "ab", "abc", "abcd", "alice:tgt_"] {
+            let sextets: Vec<u8> = BASE64.encode(text).bytes().filter_map(sextet).collect();
+            assert_eq!(joined(&sextets).as_slice(), text.as_bytes());
         }
     }
 

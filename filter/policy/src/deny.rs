@@ -104,7 +104,7 @@ impl DenyReason {
                  separators."
             }
             Self::PathNotProtected => {
-                "API tokens are not accepted on this path, and it was not forwarded with yours; use the path of a REST \
+                "API tokens are not accepted on this path, so the request was not forwarded; use the path of a REST \
                  resource."
             }
             Self::SchemeNotAllowed => "API tokens are not accepted under this authentication scheme.",

@@ -115,8 +115,8 @@ fn check_identifier(name: &str) -> Result<(), &'static str> {
     if name.contains(':') || name.contains(char::is_control) {
         return Err("must not contain a colon or a control character: it travels in `Basic name:token`");
     }
-    if token::shows_in(name.as_bytes()) {
-        return Err("must not contain what looks like the beginning of a token");
+    if token::shows_in(name.as_bytes(), 0) {
+        return Err("must not contain a token, or a word that begins like one");
     }
     Ok(())
 }

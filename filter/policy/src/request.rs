@@ -1,6 +1,6 @@
 //! The facts of a request, read from its headers once.
 
-use crate::credential::{Credential, shows_token};
+use crate::credential::{Credential, Secret, shows_token};
 use crate::path::{Ambiguous, Area, without_query};
 use crate::{HashKeys, Site, TokenHash};
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ pub struct Request {
     pub(crate) area: Result<Area, Ambiguous>,
     pub(crate) credential: Credential,
     /// The values of all headers that carry credentials.
-    credential_values: Vec<Vec<u8>>,
+    credential_values: Vec<Secret>,
     pub(crate) path: Vec<u8>,
     /// Names of headers that the client sent and that only Tokengate may set.
     pub(crate) forged: Vec<Vec<u8>>,
@@ -41,7 +41,7 @@ impl Request {
             },
             credential_values: values(b"authorization")
                 .chain(values(b"proxy-authorization"))
-                .map(<[u8]>::to_vec)
+                .map(|value| Secret::new(value.to_vec()))
                 .collect(),
             path: without_query(target.unwrap_or_default()).to_vec(),
             forged: headers
@@ -55,7 +55,7 @@ impl Request {
 
     /// Whether a credential, however broken, shows a token of ours ([`shows_token`]).
     pub(crate) fn shows_token(&self) -> bool {
-        self.credential_values.iter().any(|value| shows_token(value))
+        self.credential_values.iter().any(|value| shows_token(value.expose()))
     }
 
     /// Whether this asks the filter itself whether it is ready.

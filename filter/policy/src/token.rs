@@ -55,9 +55,21 @@ impl Shape {
     }
 }
 
-/// Whether bytes that are meant to be something else (a name, a header of another scheme) hold what begins like a token.
-pub fn shows_in(bytes: &[u8]) -> bool {
-    bytes.windows(PREFIX.len()).any(|window| window == PREFIX)
+/// Whether bytes that are meant to be something else (a name, a label, another credential) show a token of ours: a whole
+/// one anywhere, which its checksum tells; or, at the beginning of a word, the prefix and at least `shown` characters.
+///
+/// The beginning of a word, because what others encode may hold the prefix by chance: `_` is a character of base64url,
+/// and so of every signed token of somebody else's.
+pub fn shows_in(bytes: &[u8], shown: usize) -> bool {
+    let in_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'+' | b'/' | b'~');
+    bytes.windows(PREFIX.len()).enumerate().filter(|(_, window)| *window == PREFIX).any(|(at, _)| {
+        let found = bytes.get(at..).unwrap_or_default();
+        let begins_word = !at.checked_sub(1).and_then(|before| bytes.get(before)).is_some_and(in_word);
+        let characters =
+            found.iter().skip(PREFIX.len()).take(TOKEN_LEN).take_while(|byte| byte.is_ascii_alphanumeric());
+        (begins_word && characters.count() >= shown)
+            || found.get(..TOKEN_LEN).is_some_and(|whole| Shape::of(whole) == Shape::Token)
+    })
 }
 
 /// Makes a token out of 32 bytes of the operating system's randomness, which the caller fetches and wipes.

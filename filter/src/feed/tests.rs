@@ -378,3 +378,19 @@ fn a_change_that_is_fenced_for_ever_makes_the_client_ask_for_everything() {
     proxy.full_sync(7, &shard_with("c"));
     assert_eq!(proxy.finds(), Some("c".into()));
 }
+
+#[test]
+fn a_generation_that_was_begun_under_the_keys_in_force_is_replaced_by_a_whole_one() {
+    let mut proxy = Proxy::new();
+    proxy.full_sync(5, &shard_with("a"));
+    let head = proxy.view().head.unwrap();
+    // Another holder began a generation with the same keys just as this one came into force, wrote a page, and died.
+    snapshot::claim_generation(&proxy.map, head.generation + 2).unwrap();
+    let page = OwnedItem { key: ItemKey::Tokens(0), revision: 6, bytes: shard_with("x") };
+    snapshot::write_items(&proxy.map, head.generation + 2, &[page]).unwrap();
+    assert_eq!(proxy.ask().at, None, "it asks for everything");
+    proxy.on(Event::Unanswered(None));
+    proxy.full_sync(7, &shard_with("c"));
+    assert_eq!(proxy.finds(), Some("c".into()));
+    assert_eq!(proxy.ask().at, Some(at(7)), "and is content then");
+}

@@ -46,7 +46,7 @@ pub(crate) async fn create(
     if label.is_empty() || label.chars().count() > LABEL_CHARS_MAX || label.contains(char::is_control) {
         return Err(ApiError::BadRequest(format!("label must have 1 to {LABEL_CHARS_MAX} printable characters.")));
     }
-    if token::shows_in(label.as_bytes()) {
+    if token::shows_in(label.as_bytes(), 0) {
         return Err(ApiError::BadRequest("label must not hold a token: labels are shown.".into()));
     }
     let valid_from = valid_from.map(|text| time("valid_from", &text)).transpose()?;
