@@ -13,6 +13,7 @@ mod image;
 mod keys;
 mod permission;
 mod serve;
+mod server;
 mod store;
 
 use clap::{Parser, Subcommand, ValueEnum};

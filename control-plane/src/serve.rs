@@ -5,27 +5,21 @@ use crate::feed::Proxies;
 use crate::keys::{self, KeyError, MasterKey};
 use crate::permission::{Action, Permit, Role, Whose, permit};
 use crate::store::{OpenError, Store, users};
-use crate::{api, clock, feed};
+use crate::{api, clock, feed, server};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sea_orm::EntityTrait as _;
-use serde_json::{Value as Json_, json};
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use std::{fs, io};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 /// The running control plane.
 pub(crate) struct App {
@@ -64,7 +58,7 @@ pub(crate) enum ServeError {
 
 /// Serves until SIGTERM or Ctrl-C.
 pub(crate) async fn serve(data: &Path, listen: SocketAddr) -> Result<(), ServeError> {
-    allow_many_files();
+    server::allow_many_files();
     let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
     let master = open_data(data)?;
     let store = Store::open(data, &master).await?;
@@ -82,73 +76,11 @@ pub(crate) async fn serve(data: &Path, listen: SocketAddr) -> Result<(), ServeEr
     });
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
     tokio::select! {
-        () = accept(listener, router, &app) => {}
+        () = server::accept(listener, router, &app) => {}
         () = app.store.keep_image_trusted() => {}
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-/// How many connections there may be at a time: as many as the limit on files has room for, beside the database's.
-fn places() -> usize {
-    let files = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-    files.saturating_sub(64).clamp(1, CONNECTIONS_MAX)
-}
-
-/// Raises the limit on open files as far as this process may: each connection is one, and the usual limit is meant for
-/// programs that still call `select`.
-fn allow_many_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-}
-
-/// Connections at a time; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 4096;
-
-/// How long a client may take over the head of a request, or leave a connection idle.
-const HEADER_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// How long requests under way are waited for when the program is to stop.
-const STOP_TIME_MAX: Duration = Duration::from_secs(8);
-
-/// Serves connections until the program is to stop, then waits a while for what is under way.
-async fn accept(listener: TcpListener, router: Router, app: &App) {
-    // HTTP/1 alone: to tell it from HTTP/2, connections would be read before any time limit holds.
-    let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME_MAX);
-    let (graceful, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(places())));
-    loop {
-        let next = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
-            () = app.stopping() => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // The client has gone, or there are no file descriptors; closing connections will give some back.
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(STOP_TIME_MAX, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests were still under way, and are given up");
-    }
 }
 
 /// The master key in this directory; both are made if they are not there, for their owner alone to read.
@@ -189,7 +121,7 @@ fn own_permit(action: Action) -> Result<Permit, ChangeError> {
     permit(Role::Sysadmin, action, Whose::Own).ok_or(ChangeError::WrongPermit(action))
 }
 
-async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Json_>) {
+async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
     let (position, tokens) = app.store.with_image(|image| (image.position(), image.tokens()));
     match app.store.db.ping().await {
         Ok(()) if !app.store.image_is_trusted() => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false }))),

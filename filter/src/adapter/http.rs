@@ -11,11 +11,12 @@ use std::rc::Rc;
 
 /// One request. It keeps nothing: the verdict falls in one callback.
 pub(crate) struct Http {
-    judge: Rc<Judge>,
+    judge: Option<Rc<Judge>>,
 }
 
 impl Http {
-    pub(crate) fn new(judge: Rc<Judge>) -> Self {
+    /// Without a judge, since there is no configuration in force, everything is refused.
+    pub(crate) fn new(judge: Option<Rc<Judge>>) -> Self {
         Self { judge }
     }
 
@@ -26,8 +27,8 @@ impl Http {
         Action::Pause
     }
 
-    fn reply_ready(&self) -> Action {
-        let (status, body) = self.judge.readiness();
+    fn reply_ready(&self, judge: &Judge) -> Action {
+        let (status, body) = judge.readiness();
         let headers = [("content-type", "application/json"), ("cache-control", "no-store")];
         let retry = [("retry-after", policy::problem::RETRY_AFTER_SECONDS)];
         let headers = [headers.as_slice(), if status == 200 { &[] } else { &retry }].concat();
@@ -40,19 +41,19 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let Ok(all) = host::request_headers() else {
+        let (Some(judge), Ok(all)) = (&self.judge, host::request_headers()) else {
             return self.refuse(DenyReason::ProxyFailure, None);
         };
-        let site = self.judge.site();
+        let site = judge.site();
         let request = Request::read(&all, site);
         if request.asks_ready() {
-            return self.reply_ready();
+            return self.reply_ready(judge);
         }
-        let mut verdict = self.judge.verdict(&request, &ProxyData);
+        let mut verdict = judge.verdict(&request, &ProxyData);
         if apply(&headers::edits(&verdict, &request, site)).is_err() {
             verdict = Verdict::Deny(DenyReason::ProxyFailure);
         }
-        self.judge.counters.verdict(&verdict);
+        judge.counters.verdict(&verdict);
         if let Some(line) = calls::line(&verdict, &request) {
             host::log(Level::Info, &line);
         }

@@ -115,12 +115,13 @@ impl RootContext for Root {
         let name = std::env::var(PROXY_NAME_VARIABLE).ok().filter(|name| !name.is_empty() && is_proxy_name(name));
         self.feed = None;
         if let (Some(cluster), Some(key)) = (config.feed_cluster, &sync_key) {
-            let (Ok(holder), Ok(())) = (getrandom::u64(), host::set_tick_period(TICK)) else {
-                host::log(Level::Error, "Tokengate: the proxy offers no randomness or no ticks; nothing is admitted");
-                return false;
-            };
-            let client = Client::new(key.clone(), name.unwrap_or(config.proxy_name));
-            self.feed = Some(Feed { client, cluster, holder, holds_lease: false, lease_seen_at: None, call: None });
+            if let (Ok(holder), Ok(())) = (getrandom::u64(), host::set_tick_period(TICK)) {
+                let client = Client::new(key.clone(), name.unwrap_or(config.proxy_name));
+                self.feed = Some(Feed { client, cluster, holder, holds_lease: false, lease_seen_at: None, call: None });
+            } else {
+                // Another VM may keep the snapshot current. A `false` would take this one out of the chain.
+                host::log(Level::Error, "Tokengate: the proxy offers this VM no randomness or no ticks");
+            }
         }
         self.judge = Some(Rc::new(Judge {
             site: config.site,
@@ -140,12 +141,7 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        // A plugin without a configuration in force judges by the default one, and so admits nothing.
-        let judge = self.judge.clone().unwrap_or_else(|| {
-            let (site, cache) = (Site::default(), RefCell::new(None));
-            Rc::new(Judge { site, sync_key: None, cache, counters: Counters::default() })
-        });
-        Some(Box::new(Http::new(judge)))
+        Some(Box::new(Http::new(self.judge.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -161,22 +157,23 @@ impl Judge {
     /// Gathers the facts and decides. What cannot be read is read once more from the head on: a new generation may have
     /// come into force between two reads.
     pub(crate) fn verdict(&self, request: &Request, data: &impl SharedData) -> Verdict {
-        let first = self.judge_once(request, data);
-        match first {
+        match self.judge_once(request, data) {
             Ok(Verdict::Deny(DenyReason::SnapshotUnreadable)) | Err(_) => {
-                self.judge_once(request, data).unwrap_or(Verdict::Deny(DenyReason::ProxyFailure))
+                self.judge_once(request, data).unwrap_or_else(Verdict::Deny)
             }
             Ok(verdict) => verdict,
         }
     }
 
-    fn judge_once(&self, request: &Request, data: &impl SharedData) -> Result<Verdict, HostFailure> {
-        let now = host::wall_clock()?;
+    fn judge_once(&self, request: &Request, data: &impl SharedData) -> Result<Verdict, DenyReason> {
+        let failed = |HostFailure: HostFailure| DenyReason::ProxyFailure;
+        let now = host::wall_clock().map_err(failed)?;
         let decided = |snapshot, found| decide(&Facts { request, snapshot, found, now });
         if !request.needs_snapshot() {
             return Ok(decided(Snapshot::Missing, &Found::NotLookedUp));
         }
-        let Ok(Some((head, opened))) = self.in_force(data) else {
+        let in_force = self.in_force(data).map_err(|Unreadable| DenyReason::SnapshotUnreadable)?;
+        let Some((head, opened)) = in_force else {
             return Ok(decided(Snapshot::Missing, &Found::NotLookedUp));
         };
         let (settings, keys) = &*opened;
@@ -184,7 +181,7 @@ impl Judge {
             Some(hash) => snapshot::find(data, &head, &hash),
             None => Found::NotLookedUp,
         };
-        let age_ms = head.age_ms(host::monotonic_clock()?);
+        let age_ms = head.age_ms(host::monotonic_clock().map_err(failed)?);
         Ok(decided(Snapshot::Ready { settings, age_ms }, &found))
     }
 
@@ -251,8 +248,10 @@ impl Feed {
         if !self.holds_lease {
             return self.handle(Event::LeaseLost, judge);
         }
-        let body = host::http_call_body()?;
-        self.handle(Event::Answered(&body), judge)
+        match host::http_call_body() {
+            Ok(body) => self.handle(Event::Answered(&body), judge),
+            Err(HostFailure) => self.handle(Event::Unanswered(None), judge),
+        }
     }
 
     /// Tells the client what happened and does what it says.
