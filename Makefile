@@ -29,7 +29,7 @@ lint: setup ## Check formatting, lints and documentation
 	cargo clippy -p policy --target wasm32-unknown-unknown --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
-build: setup
+build: setup ## Build everything that runs
 	cargo build --workspace --locked
 	cargo build -p filter --target wasm32-wasip1 --profile wasm --locked
 

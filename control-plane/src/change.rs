@@ -63,6 +63,8 @@ pub(crate) enum ChangeError {
     OwnerGone,
     #[error("this is the last sysadmin")]
     LastSysadmin,
+    #[error("this is the last token of a sysadmin")]
+    LastSysadminToken,
     #[error("the permit is for {0:?}")]
     WrongPermit(Action),
     #[error(transparent)]
@@ -186,6 +188,9 @@ impl<'a> Change<'a> {
         if user.sysadmin && others.is_none() {
             return Err(ChangeError::LastSysadmin);
         }
+        if user.sysadmin && !self.sysadmin_token_besides(tokens::Column::OwnerId.ne(user.id)).await? {
+            return Err(ChangeError::LastSysadminToken);
+        }
         let tokens = tokens::Entity::find()
             .filter(tokens::Column::OwnerId.eq(user.id))
             .filter(tokens::Column::DeletedAt.is_null())
@@ -242,6 +247,9 @@ impl<'a> Change<'a> {
         owner: &users::Model,
     ) -> Result<(), ChangeError> {
         expect_permit(permit, Action::DeleteToken)?;
+        if owner.sysadmin && !self.sysadmin_token_besides(tokens::Column::Id.ne(token.id)).await? {
+            return Err(ChangeError::LastSysadminToken);
+        }
         let mut row: tokens::ActiveModel = token.into();
         row.deleted_at = Set(Some(tokens::stored(self.now)));
         let token = tokens::Entity::update(row).exec(&self.transaction).await?;
@@ -249,6 +257,26 @@ impl<'a> Change<'a> {
         self.record(permit, &token.public_id, detail).await?;
         self.show(&token, owner);
         Ok(())
+    }
+
+    /// Whether a sysadmin has a token that works, among those that are left: without one nobody could administer any more.
+    async fn sysadmin_token_besides(&self, left: Expr) -> Result<bool, DbErr> {
+        let sysadmins = users::Entity::find()
+            .filter(users::Column::Sysadmin.eq(true))
+            .filter(users::Column::Suspended.eq(false))
+            .filter(users::Column::NameFolded.is_not_null())
+            .all(&self.transaction)
+            .await?;
+        let now = tokens::stored(self.now);
+        let other = tokens::Entity::find()
+            .filter(tokens::Column::OwnerId.is_in(sysadmins.into_iter().map(|user| user.id)))
+            .filter(left)
+            .filter(tokens::Column::DeletedAt.is_null())
+            .filter(tokens::Column::ExpiresAt.is_null().or(tokens::Column::ExpiresAt.gt(now)))
+            .filter(tokens::Column::ValidFrom.is_null().or(tokens::Column::ValidFrom.lte(now)))
+            .one(&self.transaction)
+            .await?;
+        Ok(other.is_some())
     }
 
     /// Commits, and shows the change to the proxies.

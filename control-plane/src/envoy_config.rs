@@ -12,12 +12,14 @@ const TEMPLATE: &str = include_str!("../../envoy/envoy.yaml");
 const STATIC_RESOURCES: &str = "static_resources:";
 
 pub(crate) const HELP: &str = "\
-The sync key is not part of the configuration. Envoy passes the filter the environment variable TOKENGATE_SYNC_KEY of
-its own process; `tokengate sync-key` prints its value.
+The sync key is not part of the configuration: Envoy passes the filter the
+variable TOKENGATE_SYNC_KEY of its own process. `tokengate sync-key` prints it.
 
 Example:
-  tokengate envoy-config --bootstrap --backend-address jira.internal --backend-port 8080 > envoy.yaml
-  TOKENGATE_SYNC_KEY=\"$(tokengate sync-key)\" envoy -c envoy.yaml";
+  tokengate envoy-config --bootstrap \\
+      --backend-address jira.internal --backend-port 8080 >envoy.yaml
+  export TOKENGATE_SYNC_KEY=\"$(tokengate sync-key --data /var/lib/tokengate)\"
+  envoy -c envoy.yaml";
 
 /// What somebody must know who takes the listener and the clusters into a file of their own.
 const FOR_AN_OWN_ENVOY: &str = "\
@@ -63,7 +65,7 @@ pub(crate) struct Options {
     filter: FilePath,
 }
 
-/// A host name, address or plain name: nothing that would mean something to YAML.
+/// A host name or address: nothing that would mean something to YAML.
 #[derive(Clone)]
 struct Host(String);
 
@@ -75,9 +77,13 @@ impl std::str::FromStr for Host {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-        let whole = (1..=64).contains(&text.len()) && text.chars().all(allowed);
-        if whole { Ok(Self(text.into())) } else { Err("must have 1 to 64 letters, digits, dots, dashes and colons") }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let name = (1..=253).contains(&text.len()) && text.chars().all(allowed);
+        if name || text.parse::<std::net::Ipv6Addr>().is_ok() {
+            Ok(Self(text.into()))
+        } else {
+            Err("must be a host name or an address; the port has an option of its own")
+        }
     }
 }
 
@@ -173,8 +179,16 @@ mod tests {
     }
 
     #[test]
+    fn long_names_and_addresses_are_hosts() {
+        let long = format!("{}.elb.example.org", "x".repeat(60));
+        for value in [long.as_str(), "127.0.0.1", "::1", "fe80::1", "my_backend"] {
+            assert!(Line::try_parse_from(["x", "--backend-address", value]).is_ok(), "{value:?}");
+        }
+    }
+
+    #[test]
     fn attack_a_value_that_is_yaml() {
-        for value in ["a\nb", "a: b", "a\"b", "", "{x}"] {
+        for value in ["a\nb", "a: b", "a\"b", "", "{x}", "jira.internal:8080"] {
             assert!(Line::try_parse_from(["x", "--backend-address", value]).is_err(), "{value:?}");
         }
     }

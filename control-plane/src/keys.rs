@@ -57,6 +57,7 @@ impl MasterKey {
                 Err(KeyError::Exposed { path: path.to_owned() })
             }
             Ok(_) => {
+                eprintln!("tokengate: made a new master key: {}", path.display());
                 let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
                 Self::parse(&text, &path.display().to_string())
             }

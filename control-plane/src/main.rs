@@ -52,7 +52,7 @@ enum Command {
     ///
     /// Put it into the environment variable TOKENGATE_SYNC_KEY of the proxy process; never into its configuration,
     /// which its admin interface shows. It is derived from the master key, which is made if it is not there.
-    #[command(after_help = "Example:\n  TOKENGATE_SYNC_KEY=\"$(tokengate sync-key)\" envoy -c envoy.yaml")]
+    #[command(after_help = SYNC_KEY_HELP)]
     SyncKey {
         #[command(flatten)]
         data: Data,
@@ -66,12 +66,24 @@ enum Command {
 
 const SERVE_HELP: &str = "\
 Environment:
-  TOKENGATE_MASTER_KEY  the master key (64 hexadecimal digits), in place of the file master.key
-  TOKENGATE_SYNC_KEY    the sync key, in place of the one derived from the master key
+  TOKENGATE_MASTER_KEY  the master key (64 hexadecimal digits), in place of the
+                        file master.key
+  TOKENGATE_SYNC_KEY    the sync key, in place of the one derived from the
+                        master key
 
 Example:
   tokengate serve --data /var/lib/tokengate
-  curl -u \"admin:$(cat /var/lib/tokengate/admin-token)\" http://127.0.0.1:8081/api/v1/users";
+  admin=\"admin:$(cat /var/lib/tokengate/admin-token)\"
+  curl -u \"$admin\" http://127.0.0.1:8081/api/v1/users";
+
+const SYNC_KEY_HELP: &str = "\
+Environment:
+  TOKENGATE_MASTER_KEY  the master key, in place of the file master.key
+  TOKENGATE_SYNC_KEY    if set, this is what is printed
+
+Example:
+  export TOKENGATE_SYNC_KEY=\"$(tokengate sync-key --data /var/lib/tokengate)\"
+  envoy -c envoy.yaml";
 
 #[derive(clap::Args)]
 struct Data {

@@ -1,4 +1,4 @@
-//! `make run`, as a newcomer meets it; and the entry points and configuration of the containers, as plain processes.
+//! `make run`, as a newcomer meets it (that it sets everything up on a fresh clone is what CI shows by running there); and the entry points and configuration of the containers, as plain processes.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeMap;
@@ -172,8 +172,9 @@ fn the_entry_points_and_configuration_of_the_containers_work_as_plain_processes(
             for (port, own) in &ports {
                 value = value.replace(port, &own.to_string());
             }
-            for host in ["0.0.0.0", "backend", "control-plane"] {
-                value = value.replace(host, "127.0.0.1");
+            value = value.replace("0.0.0.0", "127.0.0.1");
+            for host in ["backend", "control-plane"] {
+                value = value.replace(host, "localhost"); // a name, as there
             }
             value
                 .replace("/etc/envoy/tokengate.wasm", &tools.filter.display().to_string())

@@ -118,6 +118,28 @@ fn m8_deleting_a_user_stops_its_tokens_everywhere_and_frees_the_name() {
 }
 
 #[test]
+fn the_last_token_of_a_sysadmin_can_be_deleted_only_after_another_was_made() {
+    let world = World::start();
+    let list = world.as_admin(Method::GET, "/api/v1/tokens").send();
+    let first = format!("/api/v1/tokens/{}", list.json["items"][0]["id"].as_str().expect("an id"));
+    world.as_admin(Method::DELETE, &first).send().assert_refused(409, "last_sysadmin_token");
+    world.new_token(&json!({ "label": "not yet", "valid_from": "2100-01-01T00:00:00Z" }));
+    world.as_admin(Method::DELETE, &first).send().assert_refused(409, "last_sysadmin_token");
+    let second = world.new_token(&json!({ "label": "another" }));
+    assert_eq!(world.as_admin(Method::DELETE, &first).send().status, 204);
+    assert_eq!(world.control_get("/api/v1/users").bearer(&second).send().status, 200);
+    // Another sysadmin without a token could not administer either.
+    let call = |method, path: &str| world.control_call(method, path).bearer(&second);
+    let root = json!({ "name": "root", "sysadmin": true });
+    assert_eq!(call(Method::POST, "/api/v1/users").json(&root).send().status, 201);
+    call(Method::DELETE, "/api/v1/users/admin").send().assert_refused(409, "last_sysadmin_token");
+    let third = json!({ "label": "root's", "owner": "root" });
+    assert_eq!(call(Method::POST, "/api/v1/tokens").json(&third).send().status, 201);
+    assert_eq!(call(Method::DELETE, "/api/v1/users/admin").send().status, 204);
+    call(Method::GET, "/api/v1/users").send().assert_refused(401, "token_deleted");
+}
+
+#[test]
 fn bad_input_gets_a_clear_error_and_changes_nothing() {
     let world = World::start();
     world.create_user("alice");
@@ -179,6 +201,7 @@ fn bad_input_gets_a_clear_error_and_changes_nothing() {
     world.as_admin(Method::GET, "/api/v1/nothing").send().assert_refused(404, "not_found");
     world.as_admin(Method::GET, "/api/v1/tokens?limit=0").send().assert_refused(400, "bad_request");
     world.as_admin(Method::GET, "/api/v1/tokens?limit=1001").send().assert_refused(400, "bad_request");
+    world.as_admin(Method::GET, "/api/v1/tokens?all=true&owner=alice").send().assert_refused(400, "bad_request");
     world.as_admin(Method::GET, "/api/v1/tokens?al=true").send().assert_refused(400, "bad_request");
     assert_eq!(revision(), before, "nothing was changed");
 }

@@ -32,6 +32,8 @@ pub(crate) enum ApiError {
     UserExists,
     /// Without this user nobody could administer.
     LastSysadmin,
+    /// Without this token nobody could administer.
+    LastSysadminToken,
     /// Our fault.
     Internal(Box<dyn Error + Send + Sync>),
 }
@@ -65,6 +67,9 @@ impl ApiError {
             Self::UserExists => told(409, "user_exists", "The name or the e-mail address is another user's."),
             Self::LastSysadmin => {
                 told(409, "last_sysadmin", "This is the last sysadmin; make another user one before.")
+            }
+            Self::LastSysadminToken => {
+                told(409, "last_sysadmin_token", "This is the last token of a sysadmin; create another one before.")
             }
             Self::Internal(cause) => Told {
                 cause: Some(cause.into()),
@@ -103,6 +108,7 @@ impl From<ChangeError> for ApiError {
             ChangeError::CallerGone => Self::Denied(DenyReason::TokenDeleted),
             ChangeError::OwnerGone => Self::BadRequest("owner is no user here.".into()),
             ChangeError::LastSysadmin => Self::LastSysadmin,
+            ChangeError::LastSysadminToken => Self::LastSysadminToken,
             other @ (ChangeError::WrongPermit(_)
             | ChangeError::Key(_)
             | ChangeError::Database(_)

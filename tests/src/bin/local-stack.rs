@@ -39,6 +39,12 @@ fn run() -> Result<(), String> {
         backend: free_port("TOKENGATE_BACKEND_PORT", 8082)?,
         admin: free_port("TOKENGATE_ENVOY_ADMIN_PORT", 9901)?,
     };
+    let all = [ports.entrance, ports.control, ports.backend, ports.admin];
+    if all.iter().enumerate().any(|(index, port)| all[..index].contains(port)) {
+        return Err("TOKENGATE_ENTRANCE_PORT, TOKENGATE_CONTROL_PORT, TOKENGATE_BACKEND_PORT and \
+                    TOKENGATE_ENVOY_ADMIN_PORT must be four different ports"
+            .into());
+    }
     let first_start = !data.join("tokengate.db").exists();
     let logs = data.join("logs");
     let site = Site { tools: Tools::find()?, data, logs, ports, workers: 2, log_level: "info" };

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use std::sync::Arc;
 
-/// 204; 404 also for one that is deleted already, or that the caller may not see.
+/// 204; 409 `last_sysadmin_token` for the last one by which anybody could administer; 404 also for one that is deleted already, or that the caller may not see.
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,

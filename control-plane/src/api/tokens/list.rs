@@ -35,6 +35,7 @@ pub(crate) async fn list(
     let limit = limit(wanted)?;
     let mut query = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
     match owner {
+        Some(_) if all => return Err(ApiError::BadRequest("owner and all exclude each other.".into())),
         _ if all => {
             caller.may(Action::ListTokens, Whose::Others)?;
         }

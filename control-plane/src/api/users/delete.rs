@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use std::sync::Arc;
 
-/// 204; 409 `last_sysadmin` for the last one who could administer.
+/// 204; 409 `last_sysadmin` or `last_sysadmin_token` for the last one who could administer.
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
