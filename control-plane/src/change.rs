@@ -14,7 +14,7 @@ use crate::image::Effect;
 use crate::permission::{Action, Permit};
 use crate::store::{Store, audit, feed_head, random_number, tokens, users};
 use policy::record::{PROGRAM, folded};
-use policy::{Timestamp, TokenHash};
+use policy::{Timestamp, TokenHash, TokenState};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
@@ -116,22 +116,7 @@ impl<'a> Change<'a> {
             store.distrust_image();
             store.reload().await?;
         }
-        let (actor, caller) = match author {
-            Author::Program => (Actor { name: PROGRAM.into(), token_id: None, request_id: None }, None),
-            Author::Caller { user_id, token_id, request_id } => {
-                let token = tokens::Entity::find()
-                    .filter(tokens::Column::PublicId.eq(&token_id))
-                    .filter(tokens::Column::DeletedAt.is_null())
-                    .one(&transaction)
-                    .await?
-                    .filter(|token| token.expires_at.is_none_or(|end| now < tokens::timestamp(end)));
-                let user = active_user(&transaction, user_id).await?;
-                let (Some(_), Some(user)) = (token, user) else {
-                    return Err(ChangeError::CallerGone);
-                };
-                (Actor { name: user.name.clone(), token_id: Some(token_id), request_id }, Some(user))
-            }
-        };
+        let (actor, caller) = who(author, &transaction, now).await?;
         Ok(Self { store, transaction, actor, caller, now, revision, tag, effects, _changing: changing })
     }
 
@@ -318,6 +303,29 @@ impl<'a> Change<'a> {
             self.effects.push(Effect { hash: TokenHash::from_bytes(hash), record });
         }
     }
+}
+
+/// The author as the audit names one, and as the user it is now. A caller whose token no longer works, or who is gone, is
+/// nobody's author.
+async fn who(
+    author: Author,
+    transaction: &DatabaseTransaction,
+    now: Timestamp,
+) -> Result<(Actor, Option<users::Model>), ChangeError> {
+    let (user_id, token_id, request_id) = match author {
+        Author::Program => return Ok((Actor { name: PROGRAM.into(), token_id: None, request_id: None }, None)),
+        Author::Caller { user_id, token_id, request_id } => (user_id, token_id, request_id),
+    };
+    let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(transaction).await?;
+    let user = active_user(transaction, user_id).await?;
+    let (Some(token), Some(user)) = (token, user) else {
+        return Err(ChangeError::CallerGone);
+    };
+    let record = tokens::record(&token, &user);
+    if record.state != TokenState::Active || record.is_expired(now) {
+        return Err(ChangeError::CallerGone);
+    }
+    Ok((Actor { name: user.name.clone(), token_id: Some(token_id), request_id }, Some(user)))
 }
 
 /// The user with this id, unless deleted or suspended.

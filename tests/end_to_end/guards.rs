@@ -33,6 +33,13 @@ const FAILS_IN_WORKERS: &str = r#"(module
   (func (export "proxy_on_log") (param i32))
   (func (export "proxy_on_delete") (param i32)))"#;
 
+fn put_in_place_of_the_filter(world: &mut World, module: &str) {
+    let file = world.site.logs.join("broken.wasm");
+    fs::write(&file, wat::parse_str(module).expect("a module")).expect("a file");
+    let filter = world.site.tools.filter.display().to_string();
+    world.edit_config(&filter, &file.display().to_string());
+}
+
 fn assert_nothing_passes(world: &World) {
     for path in ["/", "/login", "/rest/api/2/issue/JRA-1"] {
         for call in [
@@ -51,10 +58,7 @@ fn assert_nothing_passes(world: &World) {
 #[test]
 fn principle_4_a_filter_that_fails_in_its_configuration_lets_nothing_through() {
     let mut world = World::prepare(2);
-    let broken = world.site.logs.join("broken.wasm");
-    fs::write(&broken, wat::parse_str(FAILS_IN_WORKERS).expect("a module")).expect("a file");
-    let filter = world.site.tools.filter.display().to_string();
-    world.edit_config(&filter, &broken.display().to_string());
+    put_in_place_of_the_filter(&mut world, FAILS_IN_WORKERS);
     world.start_control_plane();
     world.start_envoy();
     assert_nothing_passes(&world);
@@ -70,10 +74,7 @@ fn principle_4_a_filter_that_fails_in_its_configuration_lets_nothing_through() {
 fn principle_4_without_the_second_guard_such_a_filter_would_let_everything_through() {
     // What the guard is for: should this ever fail, Envoy has mended it and the test above shows nothing any more.
     let mut world = World::prepare(2);
-    let broken = world.site.logs.join("broken.wasm");
-    fs::write(&broken, wat::parse_str(FAILS_IN_WORKERS).expect("a module")).expect("a file");
-    let filter = world.site.tools.filter.display().to_string();
-    world.edit_config(&filter, &broken.display().to_string());
+    put_in_place_of_the_filter(&mut world, FAILS_IN_WORKERS);
     world.edit_config("action: ALLOW", "action: LOG");
     world.start_envoy();
     world.get("/rest/api/2/issue/JRA-1").send().assert_user(None);
@@ -100,10 +101,7 @@ fn principle_4_a_filter_that_traps_lets_nothing_through_and_comes_back() {
         .replace("(local.get $first))\n  (func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32) (i32.const 0))",
                  "(i32.const 1))\n  (func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32) unreachable)");
     assert!(traps.contains("unreachable"));
-    let broken = world.site.logs.join("traps.wasm");
-    fs::write(&broken, wat::parse_str(traps).expect("a module")).expect("a file");
-    let filter = world.site.tools.filter.display().to_string();
-    world.edit_config(&filter, &broken.display().to_string());
+    put_in_place_of_the_filter(&mut world, &traps);
     world.start_envoy();
     for _ in 0..5 {
         assert_nothing_passes(&world);

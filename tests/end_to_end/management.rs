@@ -269,14 +269,20 @@ fn attack_a_deleted_user_with_creations_waiting_behind_the_deletion_keeps_no_tok
 #[test]
 fn attack_a_second_control_plane_on_the_same_data_would_hide_its_changes_from_the_first_ones_proxies() {
     let world = World::start();
+    let said = why_it_does_not_serve(&world);
+    assert!(said.contains("another tokengate serves this data directory"), "{said}");
+}
+
+/// What one more `tokengate serve` on the same data says before it gives up.
+fn why_it_does_not_serve(world: &World) -> String {
     let output = Command::new(&world.site.tools.tokengate)
         .args(["serve", "--data"])
         .arg(&world.site.data)
         .args(["--listen", &format!("127.0.0.1:{}", tests::free_port())])
         .output()
         .expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("another tokengate serves this data directory"), "{said}");
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
@@ -402,19 +408,9 @@ fn a_wrong_master_key_or_an_exposed_one_is_refused_with_its_remedy() {
     world.start_control_plane();
     world.stop_control_plane();
     let file = world.site.data.join("master.key");
-    let serve = || {
-        let output = Command::new(&world.site.tools.tokengate)
-            .args(["serve", "--data"])
-            .arg(&world.site.data)
-            .args(["--listen", &format!("127.0.0.1:{}", tests::free_port())])
-            .output()
-            .expect("it runs");
-        assert!(!output.status.success());
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    };
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
-    assert!(serve().contains("chmod 600"));
+    assert!(why_it_does_not_serve(&world).contains("chmod 600"));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
     fs::write(&file, "00".repeat(32)).expect("another key");
-    assert!(serve().contains("master key is not the one"));
+    assert!(why_it_does_not_serve(&world).contains("master key is not the one"));
 }
