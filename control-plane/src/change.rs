@@ -18,7 +18,8 @@ use policy::{Timestamp, TokenHash, TokenState};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, SqlErr, TransactionTrait as _,
+    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, Select, SqlErr,
+    TransactionTrait as _,
 };
 use serde_json::{Value as Json, json};
 use tokio::sync::OwnedMutexGuard;
@@ -163,13 +164,7 @@ impl<'a> Change<'a> {
     /// Deletes a user, and with it all its tokens.
     pub(crate) async fn delete_user(&mut self, permit: &Permit, user: users::Model) -> Result<(), ChangeError> {
         expect_permit(permit, Action::DeleteUser)?;
-        let others = users::Entity::find()
-            .filter(users::Column::Sysadmin.eq(true))
-            .filter(users::Column::Suspended.eq(false))
-            .filter(users::Column::NameFolded.is_not_null())
-            .filter(users::Column::Id.ne(user.id))
-            .one(&self.transaction)
-            .await?;
+        let others = active_sysadmins().filter(users::Column::Id.ne(user.id)).one(&self.transaction).await?;
         if user.sysadmin && others.is_none() {
             return Err(ChangeError::LastSysadmin);
         }
@@ -246,12 +241,7 @@ impl<'a> Change<'a> {
 
     /// Whether a sysadmin has a token that works, among those that are left: without one nobody could administer any more.
     async fn sysadmin_token_besides(&self, left: Expr) -> Result<bool, DbErr> {
-        let sysadmins = users::Entity::find()
-            .filter(users::Column::Sysadmin.eq(true))
-            .filter(users::Column::Suspended.eq(false))
-            .filter(users::Column::NameFolded.is_not_null())
-            .all(&self.transaction)
-            .await?;
+        let sysadmins = active_sysadmins().all(&self.transaction).await?;
         let now = tokens::stored(self.now);
         let other = tokens::Entity::find()
             .filter(tokens::Column::OwnerId.is_in(sysadmins.into_iter().map(|user| user.id)))
@@ -332,6 +322,13 @@ async fn who(
 async fn active_user(transaction: &DatabaseTransaction, id: i64) -> Result<Option<users::Model>, DbErr> {
     let user = users::Entity::find_by_id(id).one(transaction).await?;
     Ok(user.filter(|user| user.name_folded.is_some() && !user.suspended))
+}
+
+fn active_sysadmins() -> Select<users::Entity> {
+    users::Entity::find()
+        .filter(users::Column::Sysadmin.eq(true))
+        .filter(users::Column::Suspended.eq(false))
+        .filter(users::Column::NameFolded.is_not_null())
 }
 
 fn expect_permit(permit: &Permit, action: Action) -> Result<(), ChangeError> {

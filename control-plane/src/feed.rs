@@ -51,6 +51,7 @@ async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let mut changed = app.store.watch();
     let hold = tokio::time::sleep(Duration::from_secs(HOLD_SECONDS));
     tokio::pin!(hold);
+    let mut over = false;
     loop {
         changed.mark_unchanged();
         if !app.store.image_is_trusted() {
@@ -60,13 +61,16 @@ async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
         if let Some(sealed) = sealed {
             return sealed.into_response();
         }
+        if over {
+            return seal(&app, &ask, News::Nothing).into_response();
+        }
+        // However the waiting ends, the image is asked once more: while it is not trusted, nobody is told to be current.
         tokio::select! {
             _ = changed.changed() => {}
-            () = &mut hold => break,
-            () = app.stopping() => break,
+            () = &mut hold => over = true,
+            () = app.stopping() => over = true,
         }
     }
-    seal(&app, &ask, News::Nothing).into_response()
 }
 
 /// Why a question is not answered; for the log.

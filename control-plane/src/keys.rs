@@ -57,7 +57,6 @@ impl MasterKey {
                 Err(KeyError::Exposed { path: path.to_owned() })
             }
             Ok(_) => {
-                eprintln!("tokengate: made a new master key: {}", path.display());
                 let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
                 Self::parse(&text, &path.display().to_string())
             }
@@ -68,6 +67,7 @@ impl MasterKey {
                 }
                 let key = random::<32>().map_err(KeyError::Randomness)?;
                 write_private(path, hex(&*key).as_bytes(), Existing::Stays).map_err(failed)?;
+                eprintln!("tokengate: made a new master key: {}", path.display());
                 let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
                 Self::parse(&text, &path.display().to_string())
             }

@@ -273,6 +273,22 @@ fn attack_a_second_control_plane_on_the_same_data_would_hide_its_changes_from_th
     assert!(said.contains("another tokengate serves this data directory"), "{said}");
 }
 
+#[test]
+fn a_new_master_key_is_said_when_it_is_made_and_at_no_other_time() {
+    let world = World::prepare(1);
+    let sync_key = || {
+        let output =
+            Command::new(&world.site.tools.tokengate).args(["sync-key", "--data"]).arg(&world.site.data).output();
+        let output = output.expect("it runs");
+        assert!(output.status.success());
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (first, said) = sync_key();
+    assert!(said.contains("made a new master key"), "{said}");
+    let (again, said) = sync_key();
+    assert_eq!((again, said.as_str()), (first, ""), "a key that is there is neither replaced nor announced");
+}
+
 /// What one more `tokengate serve` on the same data says before it gives up.
 fn why_it_does_not_serve(world: &World) -> String {
     let output = Command::new(&world.site.tools.tokengate)

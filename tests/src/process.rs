@@ -42,14 +42,8 @@ impl Process {
             }
             _ => Command::new(program),
         };
-        // Variables of whoever starts this are not the test's, and a Ctrl-C at the terminal is for the parent, which ends
-        // its children in order.
-        for (variable, _) in std::env::vars_os() {
-            if is_ours(&variable.to_string_lossy()) {
-                command.env_remove(variable);
-            }
-        }
-        let child = command
+        // A Ctrl-C at the terminal is for the parent, which ends its children in order.
+        let child = without_our_variables(&mut command)
             .process_group(0)
             .args(arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
@@ -98,9 +92,16 @@ impl Process {
     }
 }
 
-/// Whether a variable changes what the programs of the stack do.
-pub(crate) fn is_ours(variable: &str) -> bool {
-    variable.starts_with("TOKENGATE_") || variable == "RUST_LOG"
+/// Takes out of a program's environment what changes what the programs of the stack do: the variables of whoever starts
+/// this are not the stack's.
+pub(crate) fn without_our_variables(command: &mut Command) -> &mut Command {
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("TOKENGATE_") || name == "RUST_LOG" {
+            command.env_remove(&variable);
+        }
+    }
+    command
 }
 
 impl Drop for Process {

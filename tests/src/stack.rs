@@ -1,6 +1,6 @@
 //! The parts of a running Tokengate: where their programs are, and how each is started.
 
-use crate::process::{Process, is_ours};
+use crate::process::{Process, without_our_variables};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ pub struct Tools {
     pub filter: PathBuf,
     /// Envoy.
     pub envoy: PathBuf,
-    /// Python with the packages of `requirements.txt`.
+    /// Python with the packages of `clients.txt`.
     pub python: PathBuf,
 }
 
@@ -139,10 +139,7 @@ impl Site {
 
     fn tokengate(&self, arguments: &[String]) -> io::Result<String> {
         let mut command = Command::new(&self.tools.tokengate);
-        for (variable, _) in std::env::vars_os().filter(|(variable, _)| is_ours(&variable.to_string_lossy())) {
-            command.env_remove(variable);
-        }
-        let output = command.args(arguments).output()?;
+        let output = without_our_variables(&mut command).args(arguments).output()?;
         if !output.status.success() {
             return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
         }

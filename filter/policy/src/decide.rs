@@ -108,9 +108,7 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
 
     let to_control_plane = match request.area {
         Err(Ambiguous) => return Err(DenyReason::AmbiguousPath), // principle 5
-        Ok(Area::Open | Area::Ready) if request.shows_token() || request.credential.is_token() => {
-            return Err(DenyReason::PathNotProtected);
-        } // U5
+        Ok(Area::Open | Area::Ready) if request.shows_token() => return Err(DenyReason::PathNotProtected), // U5
         Ok(Area::Open | Area::Ready) => return Ok(Verdict::Pass), // U5
         Ok(Area::Protected) => false,
         Ok(Area::ControlPlane) => true,

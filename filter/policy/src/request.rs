@@ -53,9 +53,9 @@ impl Request {
         }
     }
 
-    /// Whether a credential, however broken, shows a token of ours ([`shows_token`]).
+    /// Whether a credential is a token of ours, or, however broken, shows one ([`shows_token`]).
     pub(crate) fn shows_token(&self) -> bool {
-        self.credential_values.iter().any(|value| shows_token(value.expose()))
+        self.credential.is_token() || self.credential_values.iter().any(|value| shows_token(value.expose()))
     }
 
     /// Whether this asks the filter itself whether it is ready.

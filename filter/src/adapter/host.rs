@@ -107,30 +107,23 @@ pub(crate) fn log(level: Level, message: &str) {
 pub(crate) fn wall_clock() -> Result<Timestamp, HostFailure> {
     let mut nanos = 0;
     // SAFETY: the host writes eight bytes to `nanos`.
-    match unsafe { import::proxy_get_current_time_nanoseconds(&raw mut nanos) } {
-        OK => Ok(Timestamp::from_millis(nanos / 1_000_000)),
-        _ => Err(HostFailure),
-    }
+    done(unsafe { import::proxy_get_current_time_nanoseconds(&raw mut nanos) })?;
+    Ok(Timestamp::from_millis(nanos / 1_000_000))
 }
 
 /// Milliseconds of a clock that only goes forward, the same for all VMs of the process.
 pub(crate) fn monotonic_clock() -> Result<u64, HostFailure> {
     let mut nanos = 0;
     // SAFETY: the host writes eight bytes to `nanos`.
-    match unsafe { import::clock_time_get(MONOTONIC_CLOCK, 1, &raw mut nanos) } {
-        OK => Ok(nanos / 1_000_000),
-        _ => Err(HostFailure),
-    }
+    done(unsafe { import::clock_time_get(MONOTONIC_CLOCK, 1, &raw mut nanos) })?;
+    Ok(nanos / 1_000_000)
 }
 
 /// Asks to be called every so often.
 pub(crate) fn set_tick_period(period: Duration) -> Result<(), HostFailure> {
     let millis = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
     // SAFETY: no pointers.
-    match unsafe { import::proxy_set_tick_period_milliseconds(millis) } {
-        OK => Ok(()),
-        _ => Err(HostFailure),
-    }
+    done(unsafe { import::proxy_set_tick_period_milliseconds(millis) })
 }
 
 /// Headers as the host hands them out: names in lower case, values as bytes.
@@ -138,40 +131,32 @@ pub(crate) type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// All headers of the request, pseudo-headers included.
 pub(crate) fn request_headers() -> Result<Headers, HostFailure> {
-    // SAFETY: see `taken`.
-    let bytes = unsafe { taken(|data, length| import::proxy_get_header_map_pairs(REQUEST_HEADERS, data, length)) };
-    pairs(&bytes?.ok_or(HostFailure)?).ok_or(HostFailure)
+    headers(REQUEST_HEADERS)
 }
 
 /// Gives a request header this value. Where the client may have sent several of this name, blank them first: a proxy
 /// may replace only one of them.
 pub(crate) fn set_request_header(name: &[u8], value: &[u8]) -> Result<(), HostFailure> {
     // SAFETY: the host reads `name` and `value` during the call.
-    let status = unsafe {
+    done(unsafe {
         import::proxy_replace_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), value.as_ptr(), value.len())
-    };
-    if status == OK { Ok(()) } else { Err(HostFailure) }
+    })
 }
 
 /// Takes a request header out; in NGINX, where that has no effect, makes it empty.
 pub(crate) fn blank_request_header(name: &[u8]) -> Result<(), HostFailure> {
+    if is_nginx() {
+        return set_request_header(name, b"");
+    }
     // SAFETY: the host reads `name` during the call.
-    let status = unsafe {
-        if is_nginx() {
-            let empty: &[u8] = b"";
-            import::proxy_replace_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), empty.as_ptr(), 0)
-        } else {
-            import::proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len())
-        }
-    };
-    if status == OK { Ok(()) } else { Err(HostFailure) }
+    done(unsafe { import::proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) })
 }
 
 /// Answers the request in the backend's place. If even that fails, the request must not go on all the same.
 pub(crate) fn reply(status: u16, code: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<(), HostFailure> {
     let headers = serialized(headers);
     // SAFETY: the host reads all of these during the call. A gRPC status of -1 lets it derive one from the status.
-    let outcome = unsafe {
+    done(unsafe {
         import::proxy_send_local_response(
             u32::from(status),
             code.as_ptr(),
@@ -182,8 +167,7 @@ pub(crate) fn reply(status: u16, code: &str, headers: &[(&str, &str)], body: &[u
             headers.len(),
             -1,
         )
-    };
-    if outcome == OK { Ok(()) } else { Err(HostFailure) }
+    })
 }
 
 /// The plugin configuration.
@@ -193,10 +177,7 @@ pub(crate) fn plugin_configuration() -> Result<Vec<u8>, HostFailure> {
 
 /// The status of the answer to an HTTP call of ours, if there is one: a transport error in NGINX has none.
 pub(crate) fn http_call_status() -> Option<u16> {
-    // SAFETY: see `taken`.
-    let bytes =
-        unsafe { taken(|data, length| import::proxy_get_header_map_pairs(HTTP_CALL_RESPONSE_HEADERS, data, length)) };
-    let headers = pairs(&bytes.ok()??)?;
+    let headers = headers(HTTP_CALL_RESPONSE_HEADERS).ok()?;
     let (_, status) = headers.iter().find(|(name, _)| name == b":status")?;
     std::str::from_utf8(status).ok()?.parse().ok()
 }
@@ -221,8 +202,8 @@ pub(crate) fn dispatch_http_call(
 pub(crate) fn define_metric(kind: Metric, name: &str) -> Option<u32> {
     let mut id = 0;
     // SAFETY: the host reads `name` and writes four bytes to `id`.
-    let status = unsafe { import::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) };
-    (status == OK).then_some(id)
+    done(unsafe { import::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) }).ok()?;
+    Some(id)
 }
 
 /// Adds one.
@@ -279,6 +260,16 @@ fn is_nginx() -> bool {
             matches!(version, Ok(Some(_)))
         })
     })
+}
+
+fn done(status: u32) -> Result<(), HostFailure> {
+    if status == OK { Ok(()) } else { Err(HostFailure) }
+}
+
+fn headers(map: u32) -> Result<Headers, HostFailure> {
+    // SAFETY: see `taken`.
+    let bytes = unsafe { taken(|data, length| import::proxy_get_header_map_pairs(map, data, length)) };
+    pairs(&bytes?.ok_or(HostFailure)?).ok_or(HostFailure)
 }
 
 fn buffer(kind: u32) -> Result<Vec<u8>, HostFailure> {

@@ -19,22 +19,6 @@ impl Http {
     pub(crate) fn new(judge: Option<Rc<Judge>>) -> Self {
         Self { judge }
     }
-
-    fn refuse(&self, reason: DenyReason, request_id: Option<&str>) -> Action {
-        let problem = Problem::of(reason, request_id);
-        // If even the reply fails, the request still does not go on: it stays paused.
-        let _ = host::reply(problem.status, problem.code, &problem.headers(), &problem.to_json());
-        Action::Pause
-    }
-
-    fn reply_ready(&self, judge: &Judge) -> Action {
-        let (status, body) = judge.readiness();
-        let headers = [("content-type", "application/json"), ("cache-control", "no-store")];
-        let retry = [("retry-after", policy::problem::RETRY_AFTER_SECONDS)];
-        let headers = [headers.as_slice(), if status == 200 { &[] } else { &retry }].concat();
-        let _ = host::reply(status, "tokengate_ready", &headers, body.as_bytes());
-        Action::Pause
-    }
 }
 
 impl Context for Http {}
@@ -42,12 +26,12 @@ impl Context for Http {}
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         let (Some(judge), Ok(all)) = (&self.judge, host::request_headers()) else {
-            return self.refuse(DenyReason::ProxyFailure, None);
+            return refuse(DenyReason::ProxyFailure, None);
         };
         let site = judge.site();
         let request = Request::read(&all, site);
         if request.asks_ready() {
-            return self.reply_ready(judge);
+            return reply_ready(judge);
         }
         let mut verdict = judge.verdict(&request, &ProxyData);
         if apply(&headers::edits(&verdict, &request, site)).is_err() {
@@ -59,7 +43,7 @@ impl HttpContext for Http {
         }
         match verdict {
             Verdict::Admit(_) | Verdict::Pass => Action::Continue,
-            Verdict::Deny(reason) => self.refuse(reason, request.request_id()),
+            Verdict::Deny(reason) => refuse(reason, request.request_id()),
         }
     }
 }
@@ -69,4 +53,20 @@ fn apply(edits: &[HeaderEdit]) -> Result<(), crate::store::HostFailure> {
         HeaderEdit::Set { name, value } => host::set_request_header(name.as_bytes(), value.as_bytes()),
         HeaderEdit::Blank { name } => host::blank_request_header(name),
     })
+}
+
+fn refuse(reason: DenyReason, request_id: Option<&str>) -> Action {
+    let problem = Problem::of(reason, request_id);
+    // If even the reply fails, the request still does not go on: it stays paused.
+    let _ = host::reply(problem.status, problem.code, &problem.headers(), &problem.to_json());
+    Action::Pause
+}
+
+fn reply_ready(judge: &Judge) -> Action {
+    let (status, body) = judge.readiness();
+    let headers = [("content-type", "application/json"), ("cache-control", "no-store")];
+    let retry = [("retry-after", policy::problem::RETRY_AFTER_SECONDS)];
+    let headers = [headers.as_slice(), if status == 200 { &[] } else { &retry }].concat();
+    let _ = host::reply(status, "tokengate_ready", &headers, body.as_bytes());
+    Action::Pause
 }

@@ -51,8 +51,8 @@ fn run() -> Result<(), String> {
     let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
 
     step("control plane");
-    let sync_key = site.sync_key().map_err(told("cannot make the keys"))?; // makes the data directory, for its owner alone
-    drop(sync_key);
+    // Makes the data directory, for its owner alone; what it gives is not needed yet.
+    site.sync_key().map(drop).map_err(told("cannot make the keys"))?;
     fs::create_dir_all(&site.logs).map_err(told("cannot make the directory of the logs"))?;
     let mut processes = vec![site.start_control_plane().map_err(told("cannot start the control plane"))?];
     wait_for(&mut processes, &stopped, &format!("http://127.0.0.1:{}/readyz", ports.control))?;
