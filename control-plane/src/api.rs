@@ -1,19 +1,23 @@
 //! The native API, `/api/v1`: one operation a file, each with its request, errors, handler and documentation.
 
+mod assertions;
 mod caller;
+mod credentials;
 mod error;
 mod input;
+mod settings;
 pub(crate) mod tokens;
 mod users;
 
 use crate::App;
+pub(crate) use assertions::Assertions;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use error::ApiError;
 use policy::calls::Escaped;
 use std::sync::Arc;
@@ -26,19 +30,26 @@ const BODY_LEN_MAX: usize = 128 * 1024;
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/api/v1/users", get(users::list).post(users::create))
-        .route("/api/v1/users/{name}", get(users::show).delete(users::delete))
+        .route("/api/v1/users/{name}", get(users::show).patch(users::edit).delete(users::delete))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", get(tokens::show).delete(tokens::delete))
+        .route("/api/v1/settings", get(settings::show).patch(settings::change))
+        .route("/api/v1/backend-credential", credential())
+        .route("/api/v1/users/{name}/backend-credential", credential())
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound)
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
-        .layer(middleware::from_fn(identified))
+        .layer(middleware::from_fn_with_state(app.clone(), identified))
         .with_state(app)
+}
+
+fn credential() -> MethodRouter<Arc<App>> {
+    get(credentials::show).put(credentials::set).delete(credentials::delete)
 }
 
 /// Runs a request to its end even if its client has gone (a change must not stop between commit and image), turns a
 /// panic into a 500, and writes the line in the log. Queries and bodies are not logged: they hold what people type.
-async fn identified(mut request: Request, next: Next) -> Response {
+async fn identified(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -52,7 +63,8 @@ async fn identified(mut request: Request, next: Next) -> Response {
         if let Some(cause) = &problem.cause {
             tracing::error!(request_id, error = %cause, "a request failed");
         }
-        response = problem.respond(request_id);
+        let settings = app.store.settings();
+        response = problem.respond(request_id, settings.0.help_url.as_ref().map(|url| url.as_str()));
     }
     let (status, milliseconds) = (response.status().as_u16(), started.elapsed().as_millis());
     let path = Escaped(path.as_bytes()); // people paste tokens everywhere

@@ -2,24 +2,25 @@
 //!
 //! ```text
 //! begin ── locks the head of the feed and takes the next revision
-//!   create_user, delete_user, create_token, delete_token ── each wants a Permit, each leaves an audit record
+//!   create_user, create_token, set_settings … ── each wants a Permit, each leaves an audit record
 //! commit ── and only then the image, and so the proxies, see it
 //! ```
 //!
 //! A change that is dropped is undone. Nothing that was read before it began counts in it: while it waited for its turn,
-//! the caller's token may have been revoked, or the caller deleted. Once it has begun, nothing may drop it by accident: the API runs every request
-//! to its end, even if its client has gone.
+//! the caller's token may have been revoked, or the caller deleted. Once it has begun, nothing may drop it by accident:
+//! the API runs every request to its end, even if its client has gone.
 
 use crate::image::Effect;
 use crate::permission::{Action, Permit};
-use crate::store::{Store, audit, feed_head, random_number, tokens, users};
+use crate::store::{Store, audit, credentials, feed_head, random_number, settings, tokens, users};
+use policy::credential::BackendCredential;
 use policy::record::{PROGRAM, folded};
-use policy::{Timestamp, TokenHash, TokenState};
+use policy::{IpRule, KeyedHash, Settings, Timestamp, TokenState};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, Select, SqlErr,
-    TransactionTrait as _,
+    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Select,
+    SqlErr, TransactionTrait as _,
 };
 use serde_json::{Value as Json, json};
 use tokio::sync::OwnedMutexGuard;
@@ -29,8 +30,8 @@ use tokio::sync::OwnedMutexGuard;
 pub(crate) enum Author {
     /// The program by itself.
     Program,
-    /// A user who came with a token.
-    Caller { user_id: i64, token_id: String, request_id: Option<String> },
+    /// A user who came with a token; or, if `actor_id` is there, on whose behalf that user came.
+    Caller { user_id: i64, actor_id: Option<i64>, token_id: String, request_id: Option<String> },
 }
 
 /// The author as the audit names one.
@@ -38,6 +39,7 @@ struct Actor {
     name: String,
     token_id: Option<String>,
     request_id: Option<String>,
+    on_behalf_of: Option<String>,
 }
 
 /// A change under way.
@@ -58,6 +60,12 @@ pub(crate) struct Change<'a> {
 pub(crate) enum ChangeError {
     #[error("the name or the e-mail address is taken")]
     UserExists,
+    #[error("there is such a token already")]
+    TokenExists,
+    #[error("the owner has as many tokens as are allowed")]
+    TooManyTokens,
+    #[error("the credential cannot be sealed")]
+    Seal,
     #[error("the caller, or the caller's token, is gone")]
     CallerGone,
     #[error("the owner is no user any more")]
@@ -86,11 +94,23 @@ pub(crate) struct NewUser<'a> {
 /// A token to be.
 pub(crate) struct NewToken<'a> {
     pub(crate) public_id: String,
-    pub(crate) hash: TokenHash,
+    pub(crate) hash: KeyedHash,
     pub(crate) label: &'a str,
-    pub(crate) owner_id: i64,
+    /// `None`: unbound.
+    pub(crate) owner_id: Option<i64>,
     pub(crate) valid_from: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) read_only: bool,
+    /// None: from everywhere.
+    pub(crate) ip_ranges: Vec<IpRule>,
+}
+
+/// What is to be different about a user; `None`: stays.
+#[derive(Default)]
+pub(crate) struct UserEdit<'a> {
+    pub(crate) email: Option<Option<&'a str>>,
+    pub(crate) sysadmin: Option<bool>,
+    pub(crate) suspended: Option<bool>,
 }
 
 impl<'a> Change<'a> {
@@ -134,12 +154,7 @@ impl<'a> Change<'a> {
     /// Creates a user.
     pub(crate) async fn create_user(&mut self, permit: &Permit, new: NewUser<'_>) -> Result<users::Model, ChangeError> {
         expect_permit(permit, Action::CreateUser)?;
-        // Name and e-mail serve in each other's place (U1), so neither may be another user's other one.
-        let keys: Vec<String> = [Some(new.name), new.email].into_iter().flatten().map(folded).collect();
-        let taken = users::Column::NameFolded.is_in(keys.clone()).or(users::Column::EmailFolded.is_in(keys));
-        if users::Entity::find().filter(taken).one(&self.transaction).await?.is_some() {
-            return Err(ChangeError::UserExists);
-        }
+        self.expect_free([Some(new.name), new.email].into_iter().flatten(), None).await?;
         let row = users::ActiveModel {
             id: NotSet,
             name: Set(new.name.to_owned()),
@@ -150,26 +165,54 @@ impl<'a> Change<'a> {
             suspended: Set(false),
             created_at: Set(tokens::stored(self.now)),
         };
-        let user =
-            users::Entity::insert(row).exec_with_returning(&self.transaction).await.map_err(|error| {
-                match error.sql_err() {
-                    Some(SqlErr::UniqueConstraintViolation(_)) => ChangeError::UserExists,
-                    _ => error.into(),
-                }
-            })?;
+        let user = users::Entity::insert(row).exec_with_returning(&self.transaction).await.map_err(taken)?;
         self.record(permit, &user.name, json!({ "email": user.email, "sysadmin": user.sysadmin })).await?;
+        self.show_user(&user).await?;
         Ok(user)
+    }
+
+    /// Edits a user. All tokens of theirs follow at once.
+    pub(crate) async fn edit_user(
+        &mut self,
+        permit: &Permit,
+        user: users::Model,
+        edit: UserEdit<'_>,
+    ) -> Result<users::Model, ChangeError> {
+        expect_permit(permit, Action::EditUser)?;
+        let sysadmin = edit.sysadmin.unwrap_or(user.sysadmin);
+        let suspended = edit.suspended.unwrap_or(user.suspended);
+        if user.sysadmin && !user.suspended && (!sysadmin || suspended) {
+            self.expect_other_sysadmin(&user).await?;
+        }
+        self.expect_free(edit.email.flatten().into_iter(), Some(user.id)).await?;
+        let mut row: users::ActiveModel = user.clone().into();
+        if let Some(email) = edit.email {
+            row.email = Set(email.map(str::to_owned));
+            row.email_folded = Set(email.map(folded));
+        }
+        row.sysadmin = Set(sysadmin);
+        row.suspended = Set(suspended);
+        let edited = users::Entity::update(row).exec(&self.transaction).await.map_err(taken)?;
+        let seen = |user: &users::Model| json!({ "email": user.email, "sysadmin": user.sysadmin, "suspended": user.suspended });
+        self.record(permit, &edited.name, json!({ "before": seen(&user), "after": seen(&edited) })).await?;
+        self.hide_user(&user);
+        self.show_user(&edited).await?;
+        let tokens = tokens::Entity::find()
+            .filter(tokens::Column::OwnerId.eq(edited.id))
+            .filter(tokens::Column::DeletedAt.is_null())
+            .all(&self.transaction)
+            .await?;
+        for token in tokens {
+            self.show(&token, Some(&edited));
+        }
+        Ok(edited)
     }
 
     /// Deletes a user, and with it all its tokens.
     pub(crate) async fn delete_user(&mut self, permit: &Permit, user: users::Model) -> Result<(), ChangeError> {
         expect_permit(permit, Action::DeleteUser)?;
-        let others = active_sysadmins().filter(users::Column::Id.ne(user.id)).one(&self.transaction).await?;
-        if user.sysadmin && others.is_none() {
-            return Err(ChangeError::LastSysadmin);
-        }
-        if user.sysadmin && !self.sysadmin_token_besides(tokens::Column::OwnerId.ne(user.id)).await? {
-            return Err(ChangeError::LastSysadminToken);
+        if user.sysadmin {
+            self.expect_other_sysadmin(&user).await?;
         }
         let tokens = tokens::Entity::find()
             .filter(tokens::Column::OwnerId.eq(user.id))
@@ -186,9 +229,11 @@ impl<'a> Change<'a> {
         row.name_folded = Set(None);
         row.email_folded = Set(None);
         let deleted = users::Entity::update(row).exec(&self.transaction).await?;
+        credentials::Entity::delete_by_id(user.id).exec(&self.transaction).await?;
         self.record(permit, &user.name, json!({ "tokens": tokens.len() })).await?;
+        self.hide_user(&user);
         for token in tokens {
-            self.show(&token, &deleted);
+            self.show(&token, Some(&deleted));
         }
         Ok(())
     }
@@ -200,23 +245,91 @@ impl<'a> Change<'a> {
         new: NewToken<'_>,
     ) -> Result<tokens::Model, ChangeError> {
         expect_permit(permit, Action::CreateToken)?;
-        let owner = active_user(&self.transaction, new.owner_id).await?.ok_or(ChangeError::OwnerGone)?;
+        let owner = match new.owner_id {
+            None => None,
+            Some(id) => {
+                let owner = active_user(&self.transaction, id).await?.ok_or(ChangeError::OwnerGone)?;
+                self.expect_room_for_token(&owner).await?;
+                Some(owner)
+            }
+        };
+        let ip_ranges = (!new.ip_ranges.is_empty()).then(|| json!(new.ip_ranges).to_string());
         let row = tokens::ActiveModel {
             id: NotSet,
             public_id: Set(new.public_id),
             hash: Set(new.hash.as_bytes().to_vec()),
             label: Set(new.label.to_owned()),
-            owner_id: Set(owner.id),
+            owner_id: Set(new.owner_id),
             created_at: Set(tokens::stored(self.now)),
             valid_from: Set(new.valid_from.map(tokens::stored)),
             expires_at: Set(new.expires_at.map(tokens::stored)),
             deleted_at: Set(None),
+            read_only: Set(new.read_only),
+            ip_ranges: Set(ip_ranges),
         };
-        let token = tokens::Entity::insert(row).exec_with_returning(&self.transaction).await?;
-        let detail = json!({ "owner": owner.name, "label": token.label, "expires_at": token.expires_at });
+        let inserted = tokens::Entity::insert(row).exec_with_returning(&self.transaction).await;
+        let token = inserted.map_err(|error| match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => ChangeError::TokenExists,
+            _ => error.into(),
+        })?;
+        let detail = json!({
+            "owner": owner.as_ref().map(|owner| &owner.name), "label": token.label, "expires_at": token.expires_at,
+            "read_only": token.read_only, "ip_ranges": new.ip_ranges,
+        });
         self.record(permit, &token.public_id, detail).await?;
-        self.show(&token, &owner);
+        self.show(&token, owner.as_ref());
         Ok(token)
+    }
+
+    /// Sets the settings.
+    pub(crate) async fn set_settings(&mut self, permit: &Permit, settings: Settings) -> Result<(), ChangeError> {
+        expect_permit(permit, Action::ChangeSettings)?;
+        let row = settings::ActiveModel {
+            version: NotSet,
+            revision: Set(self.revision),
+            at: Set(tokens::stored(self.now)),
+            document: Set(settings.to_json().to_string()),
+        };
+        let before = settings::in_force(&self.transaction).await?.to_json();
+        let version = settings::Entity::insert(row).exec(&self.transaction).await?.last_insert_id;
+        let after = settings.to_json();
+        let changed = |of: &Json, other: &Json| -> Json {
+            let fields = of.as_object().into_iter().flatten();
+            fields.filter(|(name, value)| other.get(name) != Some(value)).map(|(n, v)| (n.clone(), v.clone())).collect()
+        };
+        let detail = json!({ "before": changed(&before, &after), "after": changed(&after, &before) });
+        self.record(permit, &version.to_string(), detail).await?;
+        self.show_settings(settings).await
+    }
+
+    /// Stores, or with `None` forgets, what the backend wants to see of a user; of everyone who has none, if that is
+    /// `None`.
+    pub(crate) async fn set_credential(
+        &mut self,
+        permit: &Permit,
+        user: Option<&users::Model>,
+        credential: Option<(&BackendCredential, &'static str)>,
+    ) -> Result<(), ChangeError> {
+        expect_permit(permit, Action::SetBackendCredential)?;
+        let (user_id, name) = user.map_or((credentials::EVERYONE, ""), |user| (user.id, user.name.as_str()));
+        credentials::Entity::delete_by_id(user_id).exec(&self.transaction).await?;
+        if let Some((credential, kind)) = credential {
+            let nonce = *crate::keys::random().map_err(crate::keys::KeyError::Randomness)?;
+            let key = self.store.master.credential_key();
+            let row = credentials::ActiveModel {
+                user_id: Set(user_id),
+                sealed: Set(credential.seal(name, &key, nonce).ok_or(ChangeError::Seal)?),
+                kind: Set(kind.to_owned()),
+                updated_at: Set(tokens::stored(self.now)),
+            };
+            credentials::Entity::insert(row).exec(&self.transaction).await?;
+        }
+        let detail = json!({ "kind": credential.map(|(_, kind)| kind) });
+        self.record(permit, if user.is_some() { name } else { "(everyone)" }, detail).await?;
+        match user {
+            Some(user) => self.show_user(user).await,
+            None => self.show_settings(settings::in_force(&self.transaction).await?).await,
+        }
     }
 
     /// Deletes a token.
@@ -224,19 +337,60 @@ impl<'a> Change<'a> {
         &mut self,
         permit: &Permit,
         token: tokens::Model,
-        owner: &users::Model,
+        owner: Option<&users::Model>,
     ) -> Result<(), ChangeError> {
         expect_permit(permit, Action::DeleteToken)?;
-        if owner.sysadmin && !self.sysadmin_token_besides(tokens::Column::Id.ne(token.id)).await? {
+        if owner.is_some_and(|owner| owner.sysadmin)
+            && !self.sysadmin_token_besides(tokens::Column::Id.ne(token.id)).await?
+        {
             return Err(ChangeError::LastSysadminToken);
         }
         let mut row: tokens::ActiveModel = token.into();
         row.deleted_at = Set(Some(tokens::stored(self.now)));
         let token = tokens::Entity::update(row).exec(&self.transaction).await?;
-        let detail = json!({ "owner": owner.name, "label": token.label });
+        let detail = json!({ "owner": owner.map(|owner| &owner.name), "label": token.label });
         self.record(permit, &token.public_id, detail).await?;
         self.show(&token, owner);
         Ok(())
+    }
+
+    /// That none of these names is another user's. Name and e-mail address serve in each other's place (U1), so neither
+    /// may be another's other one.
+    async fn expect_free<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+        user: Option<i64>,
+    ) -> Result<(), ChangeError> {
+        let names: Vec<String> = names.map(folded).collect();
+        let taken = users::Column::NameFolded.is_in(names.clone()).or(users::Column::EmailFolded.is_in(names));
+        let others = users::Entity::find().filter(taken).all(&self.transaction).await?;
+        let free = others.iter().all(|other| Some(other.id) == user);
+        if free { Ok(()) } else { Err(ChangeError::UserExists) }
+    }
+
+    /// That the owner may hold one more token (S8).
+    async fn expect_room_for_token(&self, owner: &users::Model) -> Result<(), ChangeError> {
+        let Some(most) = self.store.settings().0.max_tokens_per_user else {
+            return Ok(());
+        };
+        let now = tokens::stored(self.now);
+        let held = tokens::Entity::find()
+            .filter(tokens::Column::OwnerId.eq(owner.id))
+            .filter(tokens::Column::DeletedAt.is_null())
+            .filter(tokens::Column::ExpiresAt.is_null().or(tokens::Column::ExpiresAt.gt(now)))
+            .count(&self.transaction)
+            .await?;
+        if held < u64::from(most.get()) { Ok(()) } else { Err(ChangeError::TooManyTokens) }
+    }
+
+    /// That somebody could still administer without this sysadmin.
+    async fn expect_other_sysadmin(&self, user: &users::Model) -> Result<(), ChangeError> {
+        let others = active_sysadmins().filter(users::Column::Id.ne(user.id)).one(&self.transaction).await?;
+        if others.is_none() {
+            return Err(ChangeError::LastSysadmin);
+        }
+        let with_token = self.sysadmin_token_besides(tokens::Column::OwnerId.ne(user.id)).await?;
+        if with_token { Ok(()) } else { Err(ChangeError::LastSysadminToken) }
     }
 
     /// Whether a sysadmin has a token that works, among those that are left: without one nobody could administer any more.
@@ -247,6 +401,8 @@ impl<'a> Change<'a> {
             .filter(tokens::Column::OwnerId.is_in(sysadmins.into_iter().map(|user| user.id)))
             .filter(left)
             .filter(tokens::Column::DeletedAt.is_null())
+            .filter(tokens::Column::ReadOnly.eq(false))
+            .filter(tokens::Column::IpRanges.is_null())
             .filter(tokens::Column::ExpiresAt.is_null().or(tokens::Column::ExpiresAt.gt(now)))
             .filter(tokens::Column::ValidFrom.is_null().or(tokens::Column::ValidFrom.lte(now)))
             .one(&self.transaction)
@@ -283,15 +439,34 @@ impl<'a> Change<'a> {
             subject: Set(subject.to_owned()),
             detail: Set(detail.to_string()),
             request_id: Set(self.actor.request_id.clone()),
+            on_behalf_of: Set(self.actor.on_behalf_of.clone()),
         };
         audit::Entity::insert(row).exec(&self.transaction).await.map(|_| ())
     }
 
-    fn show(&mut self, token: &tokens::Model, owner: &users::Model) {
-        let record = tokens::record(token, owner);
+    fn show(&mut self, token: &tokens::Model, owner: Option<&users::Model>) {
         if let Ok(hash) = token.hash.as_slice().try_into() {
-            self.effects.push(Effect { hash: TokenHash::from_bytes(hash), record });
+            self.effects.push(Effect::Token(KeyedHash::from_bytes(hash), tokens::record(token, owner)));
         }
+    }
+
+    async fn show_user(&mut self, user: &users::Model) -> Result<(), ChangeError> {
+        let credential = credentials::Entity::find_by_id(user.id).one(&self.transaction).await?;
+        let record = users::record(user, credential.map(|row| row.sealed));
+        let hashes = users::hashes(user, &self.store.settings().1);
+        self.effects.extend(hashes.into_iter().map(|hash| Effect::User(hash, Some(record.clone()))));
+        Ok(())
+    }
+
+    fn hide_user(&mut self, user: &users::Model) {
+        let hashes = users::hashes(user, &self.store.settings().1);
+        self.effects.extend(hashes.into_iter().map(|hash| Effect::User(hash, None)));
+    }
+
+    async fn show_settings(&mut self, settings: Settings) -> Result<(), ChangeError> {
+        let Store { master, sync_key, .. } = self.store;
+        self.effects.push(Effect::Settings(settings::image(&self.transaction, settings, master, sync_key).await?));
+        Ok(())
     }
 }
 
@@ -302,26 +477,43 @@ async fn who(
     transaction: &DatabaseTransaction,
     now: Timestamp,
 ) -> Result<(Actor, Option<users::Model>), ChangeError> {
-    let (user_id, token_id, request_id) = match author {
-        Author::Program => return Ok((Actor { name: PROGRAM.into(), token_id: None, request_id: None }, None)),
-        Author::Caller { user_id, token_id, request_id } => (user_id, token_id, request_id),
+    let (user_id, actor_id, token_id, request_id) = match author {
+        Author::Program => {
+            let actor = Actor { name: PROGRAM.into(), token_id: None, request_id: None, on_behalf_of: None };
+            return Ok((actor, None));
+        }
+        Author::Caller { user_id, actor_id, token_id, request_id } => (user_id, actor_id, token_id, request_id),
     };
     let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(transaction).await?;
+    let holder = active_user(transaction, actor_id.unwrap_or(user_id)).await?;
     let user = active_user(transaction, user_id).await?;
-    let (Some(token), Some(user)) = (token, user) else {
+    let (Some(token), Some(holder), Some(user)) = (token, holder, user) else {
         return Err(ChangeError::CallerGone);
     };
-    let record = tokens::record(&token, &user);
-    if record.state != TokenState::Active || record.is_expired(now) {
+    let record = tokens::record(&token, Some(&holder));
+    if token.owner_id != Some(holder.id)
+        || record.state != TokenState::Active
+        || record.is_restricted()
+        || record.is_expired(now)
+    {
         return Err(ChangeError::CallerGone);
     }
-    Ok((Actor { name: user.name.clone(), token_id: Some(token_id), request_id }, Some(user)))
+    let on_behalf_of = actor_id.map(|_| user.name.clone());
+    let actor = Actor { name: holder.name, token_id: Some(token_id), request_id, on_behalf_of };
+    Ok((actor, Some(user)))
 }
 
 /// The user with this id, unless deleted or suspended.
 async fn active_user(transaction: &DatabaseTransaction, id: i64) -> Result<Option<users::Model>, DbErr> {
     let user = users::Entity::find_by_id(id).one(transaction).await?;
     Ok(user.filter(|user| user.name_folded.is_some() && !user.suspended))
+}
+
+fn taken(error: DbErr) -> ChangeError {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => ChangeError::UserExists,
+        _ => error.into(),
+    }
 }
 
 fn active_sysadmins() -> Select<users::Entity> {

@@ -29,7 +29,8 @@ const FOR_AN_OWN_ENVOY: &str = "\
 # The sync key, which the filter shares with the control plane, is not here: set TOKENGATE_SYNC_KEY in the environment of
 # the Envoy process, to what `tokengate sync-key` prints where the control plane runs.
 #
-# A limit on connections belongs into the `overload_manager`, outside of this part; `--bootstrap` shows one.
+# A limit on connections belongs into the `overload_manager`, and the labels of the filter's counters into `stats_config`,
+# outside of this part; `--bootstrap` shows both.
 
 ";
 

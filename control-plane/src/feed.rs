@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use policy::Timestamp;
 use policy::feed::{ASK_HEADER, Answer, Ask, CLOCK_DIFFERENCE_MAX_MS, HOLD_SECONDS, MAC_HEADER, News, PATH, Position};
+use policy::settings::Age;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,7 +50,7 @@ async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     }
     app.proxies.acknowledge(&ask, now);
     let mut changed = app.store.watch();
-    let hold = tokio::time::sleep(Duration::from_secs(HOLD_SECONDS));
+    let hold = tokio::time::sleep(hold(app.store.settings().0.max_snapshot_age));
     tokio::pin!(hold);
     let mut over = false;
     loop {
@@ -71,6 +72,13 @@ async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
             () = app.stopping() => over = true,
         }
     }
+}
+
+/// For how long a question is held: the age of a snapshot counts from the last question that was answered, so a short
+/// limit on it means that proxies must ask more often.
+fn hold(max_snapshot_age: Option<Age>) -> Duration {
+    let quarter = max_snapshot_age.map_or(u64::MAX, |age| age.as_millis() / 4);
+    Duration::from_millis(quarter.min(HOLD_SECONDS * 1000))
 }
 
 /// Why a question is not answered; for the log.

@@ -1,35 +1,48 @@
 //! The snapshot as the proxies are to have it, in memory: built from the database at start, kept current by changes.
 //!
-//! Pages and changes are served from here, never from the database. The log holds which values changed in which of the
-//! last revisions since the program started; a proxy that stands at a revision which is not in the log gets everything.
+//! Pages and changes are served from here, never from the database; and the control plane's own judgement looks here,
+//! too. The log holds which values changed in which of the last revisions since the program started; a proxy that stands
+//! at a revision which is not in the log gets everything.
 
 use policy::feed::{Cursor, Item, ItemKey, News, PAGE_LEN, Position};
-use policy::{Shard, ShardCount, ShardError, TokenHash, TokenRecord};
+use policy::{FilterKeys, KeyedHash, Layout, Record, Settings, Shard, ShardCount, ShardError, TokenRecord, UserRecord};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// Revisions that the log holds: a proxy that was away for longer takes everything, which is then no more.
 const LOG_LEN_MAX: usize = 10_000;
 
-/// Tokens a shard has on average before there are to be more shards.
+/// Records a shard has on average before there are to be more shards.
 const CROWDED: usize = 8;
 
 /// All that the proxies are to know.
 pub(crate) struct Image {
     position: Position,
-    tokens: usize,
-    shards: Vec<ShardImage>,
-    settings: Value,
+    tokens: Shards<TokenRecord>,
+    users: Shards<UserRecord>,
+    settings: SettingsImage,
+    settings_revision: u64,
     log: VecDeque<LogEntry>,
 }
 
-struct ShardImage {
-    tokens: BTreeMap<TokenHash, TokenRecord>,
-    value: Value,
+/// The settings in force, with the keys, and as the proxies get them.
+#[derive(Clone, Debug)]
+pub(crate) struct SettingsImage {
+    pub(crate) opened: Arc<(Settings, FilterKeys)>,
+    pub(crate) encoded: Vec<u8>,
 }
 
-struct Value {
+/// Records of one kind, spread by the first bits of their hashes.
+struct Shards<R> {
+    count: ShardCount,
+    records: usize,
+    shards: Vec<ShardImage<R>>,
+}
+
+struct ShardImage<R> {
+    records: BTreeMap<KeyedHash, R>,
     revision: u64,
-    bytes: Vec<u8>,
+    encoded: Vec<u8>,
 }
 
 struct LogEntry {
@@ -41,19 +54,25 @@ struct LogEntry {
 /// Why there is no image: there is something that no proxy could read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImageError {
+    #[error("the settings in the database cannot be read: {0}")]
+    SettingsUnreadable(String),
     #[error("the settings cannot be encoded")]
     Settings,
+    #[error("the shared backend credential in the database cannot be opened")]
+    SharedCredential,
     #[error("{0}")]
     Shard(#[from] ShardError),
 }
 
 /// What a committed change changed.
 #[derive(Debug)]
-pub(crate) struct Effect {
-    /// The token.
-    pub(crate) hash: TokenHash,
-    /// What it is now.
-    pub(crate) record: TokenRecord,
+pub(crate) enum Effect {
+    /// A token is now this.
+    Token(KeyedHash, TokenRecord),
+    /// A user is now this under one of their names, or nobody is called so any more.
+    User(KeyedHash, Option<UserRecord>),
+    /// The settings are now these.
+    Settings(SettingsImage),
 }
 
 impl Image {
@@ -62,16 +81,14 @@ impl Image {
         epoch: u64,
         revision: u64,
         tag: u64,
-        settings: Option<Vec<u8>>,
-        records: impl IntoIterator<Item = (TokenHash, TokenRecord)>,
+        settings: SettingsImage,
+        tokens: Vec<(KeyedHash, TokenRecord)>,
+        users: Vec<(KeyedHash, UserRecord)>,
     ) -> Result<Self, ImageError> {
-        let settings = Value { revision, bytes: settings.ok_or(ImageError::Settings)? };
-        let records: Vec<_> = records.into_iter().collect();
-        let shards = ShardCount::for_tokens(records.len());
-        let position = Position { epoch, revision, tag, shards };
-        let mut image = Self { position, tokens: 0, shards: Vec::new(), settings, log: VecDeque::new() };
-        image.distribute(records)?;
-        Ok(image)
+        let (tokens, users) = (Shards::build(revision, tokens)?, Shards::build(revision, users)?);
+        let position = Position { epoch, revision, tag, layout: Layout { tokens: tokens.count, users: users.count } };
+        let log = VecDeque::from([LogEntry { revision, tag, changed: BTreeSet::new() }]);
+        Ok(Self { position, tokens, users, settings, settings_revision: revision, log })
     }
 
     /// Where it stands.
@@ -81,41 +98,50 @@ impl Image {
 
     /// How many tokens there are, remembered ones included.
     pub(crate) fn tokens(&self) -> usize {
-        self.tokens
+        self.tokens.records
+    }
+
+    /// The settings in force, and the keys.
+    pub(crate) fn settings(&self) -> Arc<(Settings, FilterKeys)> {
+        self.settings.opened.clone()
     }
 
     /// Looks a token up, as a proxy would.
-    pub(crate) fn find(&self, hash: &TokenHash) -> Option<&TokenRecord> {
-        self.shard(hash).and_then(|shard| shard.tokens.get(hash))
+    pub(crate) fn token(&self, hash: &KeyedHash) -> Option<&TokenRecord> {
+        self.tokens.find(hash)
+    }
+
+    /// Looks a user up, as a proxy would.
+    pub(crate) fn user(&self, hash: &KeyedHash) -> Option<&UserRecord> {
+        self.users.find(hash)
     }
 
     /// Takes a change in. After an error the image is not to be trusted.
     pub(crate) fn apply(&mut self, revision: u64, tag: u64, effects: Vec<Effect>) -> Result<(), ImageError> {
-        let mut changed: BTreeMap<u32, BTreeMap<TokenHash, TokenRecord>> = BTreeMap::new();
-        for Effect { hash, record } in effects {
-            let number = self.position.shards.shard_of(&hash);
-            let present = || self.shards.get(number as usize).map(|shard| shard.tokens.clone()).unwrap_or_default();
-            changed.entry(number).or_insert_with(present).insert(hash, record);
-        }
-        let changed: BTreeMap<u32, ShardImage> = changed
-            .into_iter()
-            .map(|(number, tokens)| Ok((number, ShardImage::new(revision, tokens)?)))
-            .collect::<Result<_, ImageError>>()?;
-        self.position = Position { revision, tag, ..self.position };
-        let keys = changed.keys().map(|number| ItemKey::Tokens(*number)).collect();
-        for (number, shard) in changed {
-            if let Some(present) = self.shards.get_mut(number as usize) {
-                self.tokens = self.tokens + shard.tokens.len() - present.tokens.len();
-                *present = shard;
+        let (mut tokens, mut users, mut changed) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for effect in effects {
+            match effect {
+                Effect::Token(hash, record) => tokens.push((hash, Some(record))),
+                Effect::User(hash, record) => users.push((hash, record)),
+                Effect::Settings(settings) => {
+                    self.settings = settings;
+                    self.settings_revision = revision;
+                    changed.insert(ItemKey::Settings);
+                }
             }
         }
-        self.log.push_back(LogEntry { revision, tag, changed: keys });
+        changed.extend(self.tokens.change(revision, tokens)?.into_iter().map(ItemKey::Tokens));
+        changed.extend(self.users.change(revision, users)?.into_iter().map(ItemKey::Users));
+        self.position = Position { revision, tag, ..self.position };
+        self.log.push_back(LogEntry { revision, tag, changed });
         if self.log.len() > LOG_LEN_MAX {
             self.log.pop_front();
         }
-        if self.tokens > self.shards.len() * CROWDED {
-            let records = self.shards.iter().flat_map(|shard| shard.tokens.clone()).collect();
-            self.distribute(records)?;
+        if self.tokens.is_crowded() || self.users.is_crowded() {
+            self.tokens.spread(revision)?;
+            self.users.spread(revision)?;
+            self.position.layout = Layout { tokens: self.tokens.count, users: self.users.count };
+            self.log = VecDeque::from([LogEntry { revision, tag, changed: BTreeSet::new() }]);
         }
         Ok(())
     }
@@ -156,7 +182,7 @@ impl Image {
 
     fn shards_from(&self, page: Cursor) -> News<'_> {
         let (mut items, mut length, mut shard) = (Vec::new(), 0, page.shard);
-        while let Some(item) = self.item(ItemKey::Tokens(shard)) {
+        while let Some(item) = self.position.layout.shard(shard).and_then(|key| self.item(key)) {
             if length + length_of(&item) > PAGE_LEN && !items.is_empty() {
                 break;
             }
@@ -168,7 +194,7 @@ impl Image {
     }
 
     fn changed_meanwhile<'a>(&'a self, page: Cursor, entries: impl Iterator<Item = &'a LogEntry>) -> News<'a> {
-        let shards = self.position.shards.get();
+        let shards = self.position.layout.shards();
         let (mut items, mut length, mut next) = (Vec::new(), 0, page);
         for entry in entries {
             let sent = (next.shard - shards) as usize;
@@ -188,7 +214,7 @@ impl Image {
 
     /// What the log has after that position; `None` if that is not in this history, or too long ago.
     fn log_since(&self, at: Position) -> Option<impl Iterator<Item = &LogEntry>> {
-        if (at.epoch, at.shards) != (self.position.epoch, self.position.shards) {
+        if (at.epoch, at.layout) != (self.position.epoch, self.position.layout) {
             return None;
         }
         let index = self.log.binary_search_by_key(&at.revision, |entry| entry.revision).ok()?;
@@ -197,40 +223,77 @@ impl Image {
     }
 
     fn item(&self, key: ItemKey) -> Option<Item<'_>> {
-        let value = match key {
-            ItemKey::Settings => &self.settings,
-            ItemKey::Tokens(number) => &self.shards.get(number as usize)?.value,
+        let (revision, bytes) = match key {
+            ItemKey::Settings => (self.settings_revision, &self.settings.encoded),
+            ItemKey::Tokens(number) => self.tokens.encoded(number)?,
+            ItemKey::Users(number) => self.users.encoded(number)?,
         };
-        Some(Item { key, revision: value.revision, bytes: &value.bytes })
+        Some(Item { key, revision, bytes })
     }
+}
 
-    fn shard(&self, hash: &TokenHash) -> Option<&ShardImage> {
-        self.shards.get(self.position.shards.shard_of(hash) as usize)
-    }
-
-    /// Spreads tokens over as many shards as they need, and begins the log anew; after an error nothing has changed.
-    fn distribute(&mut self, records: Vec<(TokenHash, TokenRecord)>) -> Result<(), ImageError> {
-        let count = ShardCount::for_tokens(records.len());
-        let revision = self.position.revision;
+impl<R: Record + Clone> Shards<R> {
+    /// Spreads records over as many shards as they need.
+    fn build(revision: u64, records: Vec<(KeyedHash, R)>) -> Result<Self, ShardError> {
+        let count = ShardCount::for_records(records.len());
         let mut shards: Vec<BTreeMap<_, _>> = (0..count.get()).map(|_| BTreeMap::new()).collect();
-        let tokens = records.len();
         for (hash, record) in records {
             if let Some(shard) = shards.get_mut(count.shard_of(&hash) as usize) {
                 shard.insert(hash, record);
             }
         }
-        self.shards = shards.into_iter().map(|tokens| ShardImage::new(revision, tokens)).collect::<Result<_, _>>()?;
-        self.tokens = tokens;
-        self.position.shards = count;
-        self.log = VecDeque::from([LogEntry { revision, tag: self.position.tag, changed: BTreeSet::new() }]);
+        let records = shards.iter().map(BTreeMap::len).sum();
+        let shards = shards.into_iter().map(|records| ShardImage::new(revision, records)).collect::<Result<_, _>>()?;
+        Ok(Self { count, records, shards })
+    }
+
+    /// Spreads what there is anew; after an error nothing has changed.
+    fn spread(&mut self, revision: u64) -> Result<(), ShardError> {
+        *self = Self::build(revision, self.shards.iter().flat_map(|shard| shard.records.clone()).collect())?;
         Ok(())
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.records > self.shards.len() * CROWDED
+    }
+
+    fn find(&self, hash: &KeyedHash) -> Option<&R> {
+        self.shards.get(self.count.shard_of(hash) as usize)?.records.get(hash)
+    }
+
+    fn encoded(&self, number: u32) -> Option<(u64, &Vec<u8>)> {
+        let shard = self.shards.get(number as usize)?;
+        Some((shard.revision, &shard.encoded))
+    }
+
+    /// Sets some records and takes others out; gives the numbers of the shards that this changed.
+    fn change(&mut self, revision: u64, changes: Vec<(KeyedHash, Option<R>)>) -> Result<Vec<u32>, ShardError> {
+        let mut changed: BTreeMap<u32, BTreeMap<KeyedHash, R>> = BTreeMap::new();
+        for (hash, record) in changes {
+            let number = self.count.shard_of(&hash);
+            let present = || self.shards.get(number as usize).map(|shard| shard.records.clone()).unwrap_or_default();
+            let shard = changed.entry(number).or_insert_with(present);
+            match record {
+                Some(record) => shard.insert(hash, record),
+                None => shard.remove(&hash),
+            };
+        }
+        let numbers = changed.keys().copied().collect();
+        for (number, records) in changed {
+            let shard = ShardImage::new(revision, records)?;
+            if let Some(present) = self.shards.get_mut(number as usize) {
+                self.records = self.records + shard.records.len() - present.records.len();
+                *present = shard;
+            }
+        }
+        Ok(numbers)
     }
 }
 
-impl ShardImage {
-    fn new(revision: u64, tokens: BTreeMap<TokenHash, TokenRecord>) -> Result<Self, ImageError> {
-        let value = Value { revision, bytes: Shard::encode(&tokens)? };
-        Ok(Self { tokens, value })
+impl<R: Record> ShardImage<R> {
+    fn new(revision: u64, records: BTreeMap<KeyedHash, R>) -> Result<Self, ShardError> {
+        let encoded = Shard::encode(&records)?;
+        Ok(Self { records, revision, encoded })
     }
 }
 
@@ -242,31 +305,54 @@ fn length_of(item: &Item<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use policy::assertion::AssertionKey;
+    use policy::hash::{HashKey, HashKeys};
     use policy::shard::SHARD_LEN_MAX;
-    use policy::{Owner, Timestamp, TokenState};
+    use policy::{Addresses, Binding, Owner, Scope, SealKey, Timestamp, TokenState};
 
-    fn token(number: u32) -> (TokenHash, TokenRecord) {
+    fn token(number: u32) -> (KeyedHash, TokenRecord) {
         let mut hash = [0; 32];
         hash[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
         let record = TokenRecord {
             id: format!("id-{number}"),
-            owner: Owner { name: "alice".into(), email: None },
+            binding: Binding::User(Owner { name: "alice".into(), email: None, sysadmin: false }),
             created_at: Timestamp::from_millis(0),
             valid_from: None,
             expires_at: None,
             state: TokenState::Active,
+            scope: Scope::Full,
+            addresses: Addresses::Any,
         };
-        (TokenHash::from_bytes(hash), record)
+        (KeyedHash::from_bytes(hash), record)
     }
 
     fn image(tokens: u32) -> Image {
-        Image::build(1, 100, 7, Some(vec![1]), (0..tokens).map(token)).unwrap()
+        let users = (0..3).map(user).collect();
+        Image::build(1, 100, 7, settings(1), (0..tokens).map(token).collect(), users).unwrap()
+    }
+
+    fn user(number: u8) -> (KeyedHash, UserRecord) {
+        let name = format!("user-{number}");
+        let record = UserRecord { name, email: None, sysadmin: false, suspended: false, credential: None };
+        (KeyedHash::from_bytes([number; 32]), record)
+    }
+
+    fn settings(encoded: u8) -> SettingsImage {
+        let keys = FilterKeys {
+            token_hash: HashKeys::new(vec![HashKey::new([1; 32])]).unwrap(),
+            user_hash: HashKey::new([2; 32]),
+            credential: SealKey::new([3; 32]),
+            shared_credential: None,
+            backend_assertion: AssertionKey::new([4; 32]),
+            control_plane_assertion: AssertionKey::new([5; 32]),
+        };
+        SettingsImage { opened: Arc::new((Settings::default(), keys)), encoded: vec![encoded] }
     }
 
     fn change(image: &mut Image, number: u32) {
         let revision = image.position().revision + 1;
         let (hash, record) = token(number);
-        image.apply(revision, revision * 10, vec![Effect { hash, record }]).unwrap();
+        image.apply(revision, revision * 10, vec![Effect::Token(hash, record)]).unwrap();
     }
 
     #[test]
@@ -319,8 +405,9 @@ mod tests {
     fn pages_hold_every_shard_once_and_end_with_what_changed_meanwhile() {
         let mut image = image(20_000);
         let (seen, pages) = pages(&mut image, |image, _| change(image, 3));
-        let shards = image.position().shards;
-        let in_order: Vec<_> = (0..shards.get()).map(ItemKey::Tokens).collect();
+        let layout = image.position().layout;
+        let shards = layout.tokens;
+        let in_order: Vec<_> = (0..layout.shards()).filter_map(|number| layout.shard(number)).collect();
         let changed = ItemKey::Tokens(shards.shard_of(&token(3).0));
         assert!(pages > 3, "{pages} pages");
         assert_eq!(seen[..in_order.len()], in_order);
@@ -340,8 +427,9 @@ mod tests {
                 number += 1;
             }
         });
-        let shards = image.position().shards;
-        let late = &seen[shards.get() as usize..];
+        let layout = image.position().layout;
+        let shards = layout.tokens;
+        let late = &seen[layout.shards() as usize..];
         for number in 0..6000 {
             assert!(late.contains(&ItemKey::Tokens(shards.shard_of(&token(number).0))));
         }
@@ -351,7 +439,7 @@ mod tests {
     fn one_change_of_more_than_a_page_goes_out_in_pages() {
         let mut image = image(20_000);
         let revision = image.position().revision + 1;
-        let effects = (0..9000).map(token).map(|(hash, record)| Effect { hash, record });
+        let effects = (0..9000).map(token).map(|(hash, record)| Effect::Token(hash, record));
         let mut effects = Some(effects.collect());
         let at = image.position();
         let (seen, _) = pages(&mut image, |image, _| {
@@ -359,8 +447,9 @@ mod tests {
                 image.apply(revision, 1, effects).unwrap();
             }
         });
-        let shards = image.position().shards;
-        let late = &seen[shards.get() as usize..];
+        let layout = image.position().layout;
+        let shards = layout.tokens;
+        let late = &seen[layout.shards() as usize..];
         assert!((0..9000).all(|number| late.contains(&ItemKey::Tokens(shards.shard_of(&token(number).0)))));
         assert_eq!(late.iter().collect::<BTreeSet<_>>().len(), late.len(), "each once");
         assert!(matches!(image.news(Some(at), None), Some(News::Full { .. })), "too much for changes");
@@ -387,8 +476,25 @@ mod tests {
         for number in 0..2000 {
             change(&mut image, number);
         }
-        assert!(image.position().shards.get() > at.shards.get());
+        assert!(image.position().layout.tokens.get() > at.layout.tokens.get());
         assert!(matches!(image.news(Some(at), None), Some(News::Full { .. })));
-        assert!((0..2000).all(|number| image.find(&token(number).0).is_some()));
+        assert!((0..2000).all(|number| image.token(&token(number).0).is_some()));
+    }
+
+    #[test]
+    fn users_and_settings_are_told_like_tokens() {
+        let mut image = image(10);
+        let at = image.position();
+        let ((alice, record), (bob, _)) = (user(7), user(1));
+        let effects =
+            vec![Effect::User(alice, Some(record.clone())), Effect::User(bob, None), Effect::Settings(settings(9))];
+        image.apply(101, 8, effects).unwrap();
+        assert_eq!((image.user(&alice), image.user(&bob)), (Some(&record), None));
+        let Some(News::Changes { items, .. }) = image.news(Some(at), None) else { panic!() };
+        let users = at.layout.users;
+        let expected: BTreeSet<_> =
+            [ItemKey::Settings, ItemKey::Users(users.shard_of(&alice)), ItemKey::Users(users.shard_of(&bob))].into();
+        assert_eq!(items.iter().map(|item| item.key).collect::<BTreeSet<_>>(), expected);
+        assert!(items.iter().any(|item| item.bytes == [9] && item.revision == 101));
     }
 }

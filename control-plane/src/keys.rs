@@ -2,10 +2,15 @@
 //!
 //! Whoever has the database alone can neither use nor forge a token; whoever has the master key alone has no tokens.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use hkdf::Hkdf;
-use policy::FilterKeys;
+use policy::assertion::AssertionKey;
+use policy::credential::BackendCredential;
 use policy::feed::{SyncKey, SyncKeyError};
 use policy::hash::{HashKey, HashKeys};
+use policy::settings::Audience;
+use policy::{FilterKeys, SealKey, Settings};
 use sha2::Sha256;
 use std::fmt::Write as _;
 use std::fs;
@@ -88,10 +93,39 @@ impl MasterKey {
         Ok(Self(key))
     }
 
-    /// The keys that the proxies need.
-    pub(crate) fn filter_keys(&self) -> FilterKeys {
+    /// The keys that the proxies need under these settings.
+    pub(crate) fn filter_keys(&self, settings: &Settings, shared_credential: Option<BackendCredential>) -> FilterKeys {
+        FilterKeys {
+            token_hash: self.hash_keys(),
+            user_hash: HashKey::new(*self.derive("tokengate v1: user hash")),
+            credential: self.credential_key(),
+            shared_credential,
+            backend_assertion: self.assertion_key(settings.assertion_audience.as_str()),
+            control_plane_assertion: self.assertion_key(Audience::CONTROL_PLANE),
+        }
+    }
+
+    /// The chain of keys under which tokens are hashed.
+    pub(crate) fn hash_keys(&self) -> HashKeys {
         let key = HashKey::new(*self.derive("tokengate v1: token hash, key 1"));
-        FilterKeys { token_hash: HashKeys::new(vec![key]).expect("one key is a chain") }
+        HashKeys::new(vec![key]).expect("one key is a chain")
+    }
+
+    /// The key under which backend credentials are stored.
+    pub(crate) fn credential_key(&self) -> SealKey {
+        SealKey::new(*self.derive("tokengate v1: backend credentials"))
+    }
+
+    /// The secret by which an audience verifies assertions: 32 characters, of which the bytes are the key, since most
+    /// libraries take a text and this length is what HS256 asks for (RFC 7518, section 3.2). 192 bits of it are random.
+    pub(crate) fn assertion_secret(&self, audience: &str) -> Zeroizing<String> {
+        let key = self.derive(&format!("tokengate v1: assertions for {audience}"));
+        Zeroizing::new(BASE64URL.encode(&key[..24]))
+    }
+
+    fn assertion_key(&self, audience: &str) -> AssertionKey {
+        let secret = self.assertion_secret(audience);
+        AssertionKey::new(secret.as_bytes().try_into().expect("24 bytes are 32 characters"))
     }
 
     /// Names the token hash key without telling it: a database remembers under which key its hashes were made.

@@ -57,6 +57,18 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
+    /// Print the secret by which a backend verifies the assertions of the proxies (HS256).
+    ///
+    /// With the setting `identity` at `assertion`, each admitted request carries a signed JSON Web Token; its claims are
+    /// in the README. The text, as it is printed, is the secret to give to your library. Each audience has its own.
+    #[command(after_help = ASSERTION_KEY_HELP)]
+    AssertionKey {
+        #[command(flatten)]
+        data: Data,
+        /// For whom the assertions are: the setting `assertion_audience`.
+        #[arg(long, default_value = "backend")]
+        audience: Audience,
+    },
     /// Print Envoy configuration: a listener with the filter and its guards, and the clusters it needs.
     ///
     /// Without --bootstrap it is the `static_resources` to merge into your own Envoy's; with it, a whole file.
@@ -84,6 +96,24 @@ Environment:
 Example:
   export TOKENGATE_SYNC_KEY=\"$(tokengate sync-key --data /var/lib/tokengate)\"
   envoy -c envoy.yaml";
+
+const ASSERTION_KEY_HELP: &str = "\
+Example, in Python with PyJWT:
+  secret = subprocess.check_output([\"tokengate\", \"assertion-key\"]).strip()
+  jwt.decode(request.headers[\"X-Tokengate-Assertion\"], secret,
+             algorithms=[\"HS256\"], audience=\"backend\", issuer=\"tokengate\")";
+
+/// An audience on the command line.
+#[derive(Clone)]
+struct Audience(policy::settings::Audience);
+
+impl std::str::FromStr for Audience {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.try_into().map(Self)
+    }
+}
 
 #[derive(clap::Args)]
 struct Data {
@@ -113,6 +143,9 @@ fn main() -> ExitCode {
             println!("{}", *master.sync_key_text());
             Ok(())
         }),
+        Command::AssertionKey { data: Data { data }, audience: Audience(audience) } => {
+            serve::open_data(&data).map(|master| println!("{}", *master.assertion_secret(audience.as_str())))
+        }
         Command::EnvoyConfig(options) => {
             print!("{}", envoy_config::render(&options));
             Ok(())

@@ -8,11 +8,16 @@ pub(crate) enum Action {
     CreateUser,
     ListUsers,
     ShowUser,
+    EditUser,
     DeleteUser,
     CreateToken,
     ListTokens,
     ShowToken,
     DeleteToken,
+    ShowSettings,
+    ChangeSettings,
+    ShowBackendCredential,
+    SetBackendCredential,
 }
 
 /// Who wants it done.
@@ -46,7 +51,18 @@ impl Permit {
 pub(crate) fn permit(role: Role, action: Action, whose: Whose) -> Option<Permit> {
     let allowed = match (action, role, whose) {
         (_, Role::Sysadmin, _) => true,
-        (Action::CreateUser | Action::ListUsers | Action::DeleteUser, Role::User, _) => false,
+        (
+            Action::CreateUser
+            | Action::ListUsers
+            | Action::EditUser
+            | Action::DeleteUser
+            | Action::ShowSettings
+            | Action::ChangeSettings
+            | Action::ShowBackendCredential
+            | Action::SetBackendCredential,
+            Role::User,
+            _,
+        ) => false,
         (
             Action::ShowUser | Action::CreateToken | Action::ListTokens | Action::ShowToken | Action::DeleteToken,
             Role::User,
@@ -63,11 +79,16 @@ impl Action {
             Self::CreateUser => "user.create",
             Self::ListUsers => "user.list",
             Self::ShowUser => "user.show",
+            Self::EditUser => "user.edit",
             Self::DeleteUser => "user.delete",
             Self::CreateToken => "token.create",
             Self::ListTokens => "token.list",
             Self::ShowToken => "token.show",
             Self::DeleteToken => "token.delete",
+            Self::ShowSettings => "settings.show",
+            Self::ChangeSettings => "settings.change",
+            Self::ShowBackendCredential => "backend_credential.show",
+            Self::SetBackendCredential => "backend_credential.set",
         }
     }
 }
@@ -78,24 +99,43 @@ mod tests {
 
     /// The table as a reviewer reads it: U a user, S a sysadmin; own, others'.
     const TABLE: &str = "\
-        action        U own  U others  S own  S others\n\
-        user.create   -      -         yes    yes\n\
-        user.list     -      -         yes    yes\n\
-        user.show     yes    -         yes    yes\n\
-        user.delete   -      -         yes    yes\n\
-        token.create  yes    -         yes    yes\n\
-        token.list    yes    -         yes    yes\n\
-        token.show    yes    -         yes    yes\n\
-        token.delete  yes    -         yes    yes\n";
+        action                   U own  U others  S own  S others\n\
+        user.create              -      -         yes    yes\n\
+        user.list                -      -         yes    yes\n\
+        user.show                yes    -         yes    yes\n\
+        user.edit                -      -         yes    yes\n\
+        user.delete              -      -         yes    yes\n\
+        token.create             yes    -         yes    yes\n\
+        token.list               yes    -         yes    yes\n\
+        token.show               yes    -         yes    yes\n\
+        token.delete             yes    -         yes    yes\n\
+        settings.show            -      -         yes    yes\n\
+        settings.change          -      -         yes    yes\n\
+        backend_credential.show  -      -         yes    yes\n\
+        backend_credential.set   -      -         yes    yes\n";
 
     #[test]
     fn s6_the_table() {
         use Action::*;
-        let mut table = String::from("action        U own  U others  S own  S others\n");
-        for action in [CreateUser, ListUsers, ShowUser, DeleteUser, CreateToken, ListTokens, ShowToken, DeleteToken] {
+        let mut table = String::from("action                   U own  U others  S own  S others\n");
+        for action in [
+            CreateUser,
+            ListUsers,
+            ShowUser,
+            EditUser,
+            DeleteUser,
+            CreateToken,
+            ListTokens,
+            ShowToken,
+            DeleteToken,
+            ShowSettings,
+            ChangeSettings,
+            ShowBackendCredential,
+            SetBackendCredential,
+        ] {
             let cell = |role, whose| if permit(role, action, whose).is_some() { "yes" } else { "-" };
             table += &format!(
-                "{:<14}{:<7}{:<10}{:<7}{}\n",
+                "{:<25}{:<7}{:<10}{:<7}{}\n",
                 action.name(),
                 cell(Role::User, Whose::Own),
                 cell(Role::User, Whose::Others),

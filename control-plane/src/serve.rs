@@ -25,6 +25,7 @@ use tokio::sync::watch;
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) proxies: Proxies,
+    pub(crate) assertions: api::Assertions,
     stop: watch::Receiver<bool>,
 }
 
@@ -61,10 +62,11 @@ pub(crate) async fn serve(data: &Path, listen: SocketAddr) -> Result<(), ServeEr
     server::allow_many_files();
     let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
     let master = open_data(data)?;
-    let store = Store::open(data, &master).await?;
+    let store = Store::open(data, master).await?;
     first_start(&store, data).await?;
     let (stop, stopping) = watch::channel(false);
-    let app = Arc::new(App { store, proxies: Proxies::default(), stop: stopping });
+    let app =
+        Arc::new(App { store, proxies: Proxies::default(), assertions: api::Assertions::default(), stop: stopping });
     let health =
         Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).with_state(app.clone());
     let router = health.merge(feed::router(app.clone())).merge(api::router(app.clone()));
@@ -103,9 +105,18 @@ async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
     let mut change = Change::begin(store, Author::Program, clock::now()).await?;
     let admin = NewUser { name: "admin", email: None, sysadmin: true };
     let admin = change.create_user(&own_permit(Action::CreateUser)?, admin).await?;
-    let (secret, hash, public_id) = api::tokens::mint(&store.filter_keys.token_hash).map_err(KeyError::Randomness)?;
-    let label = "first start";
-    let token = NewToken { public_id, hash, label, owner_id: admin.id, valid_from: None, expires_at: None };
+    let (secret, hash) = api::tokens::mint(&store.master.hash_keys()).map_err(KeyError::Randomness)?;
+    let public_id = api::tokens::public_id().map_err(KeyError::Randomness)?;
+    let token = NewToken {
+        public_id,
+        hash,
+        label: "first start",
+        owner_id: Some(admin.id),
+        valid_from: None,
+        expires_at: None,
+        read_only: false,
+        ip_ranges: Vec::new(),
+    };
     change.create_token(&own_permit(Action::CreateToken)?, token).await?;
     // The file first: a crash in between leaves a file without a token, and the next start makes both anew; the other
     // way round the token would be lost.

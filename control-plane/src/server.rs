@@ -1,12 +1,13 @@
 //! The HTTP server: connections, their limits, and their end.
 
 use crate::App;
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -27,8 +28,8 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, app: &App) {
             next = next => next,
             () = app.stopping() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // The client has gone, or there are no file descriptors; closing connections will give some back.
                 tracing::warn!(%error, "a connection was not accepted");
@@ -36,7 +37,7 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, app: &App) {
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
+        let service = TowerToHyperService::new(router.clone().layer(Extension(Peer(client.ip()))));
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
@@ -51,6 +52,10 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, app: &App) {
         tracing::warn!("some requests were still under way, and are given up");
     }
 }
+
+/// The address at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// How many connections there may be at a time: as many as the limit on files has room for, beside the database's.
 fn places() -> usize {

@@ -4,8 +4,10 @@
 //! since the epoch. Nothing here is a secret by itself: of a token there is its keyed hash, of the keys nothing.
 
 pub(crate) mod audit;
+pub(crate) mod credentials;
 pub(crate) mod feed_head;
 mod migration;
+pub(crate) mod settings;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
@@ -13,7 +15,7 @@ use crate::clock;
 use crate::image::{Effect, Image, ImageError};
 use crate::keys::{self, MasterKey};
 use policy::feed::SyncKey;
-use policy::{FilterKeys, TokenHash};
+use policy::{FilterKeys, KeyedHash, Settings};
 use sea_orm::sea_query::ExprTrait as _;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
@@ -37,7 +39,7 @@ const REMEMBER_DELETED_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// The database, and the image of it from which the proxies are told.
 pub(crate) struct Store {
     pub(crate) db: DatabaseConnection,
-    pub(crate) filter_keys: FilterKeys,
+    pub(crate) master: MasterKey,
     pub(crate) sync_key: SyncKey,
     image: RwLock<Image>,
     image_trusted: AtomicBool,
@@ -72,20 +74,20 @@ pub(crate) enum OpenError {
 
 impl Store {
     /// Opens the database in this directory, brings its schema up to date, and builds the image.
-    pub(crate) async fn open(directory: &Path, master: &MasterKey) -> Result<Self, OpenError> {
+    pub(crate) async fn open(directory: &Path, master: MasterKey) -> Result<Self, OpenError> {
         let lock = lock(&directory.join("lock"))?;
         let db = connect(&directory.join(keys::DATABASE)).await?;
         migration::Migrator::up(&db, None).await?;
-        let head = head_or_new(&db, master).await?;
+        let head = head_or_new(&db, &master).await?;
         if head.hash_key_id != master.hash_key_id() {
             return Err(OpenError::WrongMasterKey);
         }
-        let (filter_keys, sync_key) = (master.filter_keys(), master.sync_key()?);
-        let image = load_image(&db, &filter_keys, &sync_key).await?;
+        let sync_key = master.sync_key()?;
+        let image = load_image(&db, &master, &sync_key).await?;
         tracing::info!(tokens = image.tokens(), revision = image.position().revision, "snapshot image built");
         Ok(Self {
             db,
-            filter_keys,
+            master,
             sync_key,
             image: RwLock::new(image),
             image_trusted: AtomicBool::new(true),
@@ -98,6 +100,11 @@ impl Store {
     /// Looks at the image. The closure must not wait for anything.
     pub(crate) fn with_image<T>(&self, look: impl FnOnce(&Image) -> T) -> T {
         look(&self.image.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// The settings in force, and the keys.
+    pub(crate) fn settings(&self) -> Arc<(Settings, FilterKeys)> {
+        self.with_image(Image::settings)
     }
 
     /// Shows a committed change in the image and wakes the proxies that wait for one. If it cannot be shown, the image
@@ -125,7 +132,7 @@ impl Store {
     /// Builds the image anew from the database: for when nobody knows whether a commit took place. To be called with
     /// [`Self::changing`] held, so that no change comes in between.
     pub(crate) async fn reload(&self) -> Result<(), OpenError> {
-        let image = load_image(&self.db, &self.filter_keys, &self.sync_key).await?;
+        let image = load_image(&self.db, &self.master, &self.sync_key).await?;
         *self.image_mut() = image;
         self.image_trusted.store(true, Ordering::SeqCst);
         self.changed.send_modify(|count| *count += 1);
@@ -204,26 +211,36 @@ pub(crate) fn random_number() -> Result<i64, keys::KeyError> {
     keys::random().map(|bytes| i64::from_le_bytes(*bytes)).map_err(keys::KeyError::Randomness)
 }
 
-async fn load_image(db: &DatabaseConnection, filter_keys: &FilterKeys, sync_key: &SyncKey) -> Result<Image, OpenError> {
+async fn load_image(db: &DatabaseConnection, master: &MasterKey, sync_key: &SyncKey) -> Result<Image, OpenError> {
     let head = feed_head::Entity::find_by_id(feed_head::ID)
         .one(db)
         .await?
         .ok_or_else(|| DbErr::RecordNotFound("the head of the feed".into()))?;
+    let settings = settings::image(db, settings::in_force(db).await?, master, sync_key).await?;
     let users: HashMap<i64, users::Model> =
         users::Entity::find().all(db).await?.into_iter().map(|user| (user.id, user)).collect();
+    let mut credentials: HashMap<i64, Vec<u8>> =
+        credentials::Entity::find().all(db).await?.into_iter().map(|row| (row.user_id, row.sealed)).collect();
+    let mut user_records = Vec::new();
+    for user in users.values().filter(|user| user.name_folded.is_some()) {
+        let record = users::record(user, credentials.remove(&user.id));
+        user_records.extend(users::hashes(user, &settings.opened.1).into_iter().map(|hash| (hash, record.clone())));
+    }
     let remembered_since =
         i64::try_from(clock::now().as_millis().saturating_sub(REMEMBER_DELETED_MS)).unwrap_or_default();
     let tokens = tokens::Entity::find()
         .filter(tokens::Column::DeletedAt.is_null().or(tokens::Column::DeletedAt.gt(remembered_since)))
         .all(db)
         .await?;
-    let records = tokens.iter().filter_map(|token| {
-        let owner = users.get(&token.owner_id)?;
-        Some((TokenHash::from_bytes(token.hash.as_slice().try_into().ok()?), tokens::record(token, owner)))
-    });
-    let nonce = *keys::random().map_err(keys::KeyError::Randomness)?;
-    let settings = policy::Settings::default().encode(filter_keys, &sync_key.seal_key(), nonce);
-    Ok(Image::build(epoch(&head), head.revision.cast_unsigned(), head.tag.cast_unsigned(), settings, records)?)
+    let mut token_records = Vec::with_capacity(tokens.len());
+    for token in &tokens {
+        let owner = token.owner_id.and_then(|owner| users.get(&owner));
+        if let Ok(hash) = token.hash.as_slice().try_into() {
+            token_records.push((KeyedHash::from_bytes(hash), tokens::record(token, owner)));
+        }
+    }
+    let (revision, tag) = (head.revision.cast_unsigned(), head.tag.cast_unsigned());
+    Ok(Image::build(epoch(&head), revision, tag, settings, token_records, user_records)?)
 }
 
 /// The name of the history that the proxies are told. Not only of the database's: another key of the hashes, or another

@@ -74,6 +74,8 @@ impl Config {
                 ("user", &mut site.identity.user),
                 ("email", &mut site.identity.email),
                 ("token_id", &mut site.identity.token_id),
+                ("actor", &mut site.identity.actor),
+                ("assertion", &mut site.identity.assertion),
             ];
             for (field, slot) in slots {
                 if let Some(name) = text(&mut names, field)? {
@@ -143,13 +145,21 @@ mod tests {
     }
 
     #[test]
+    fn an_assertion_may_go_as_authorization() {
+        let config = Config::parse(br#"{"identity_headers": {"assertion": "authorization"}}"#).unwrap();
+        assert_eq!(config.site.identity.assertion, "authorization");
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (bytes, named) in [
             (r#"[]"#, "JSON object"),
             (r#"{"protected_prefixes": "/rest/"}"#, "protected_prefixes"),
             (r#"{"protected_prefixes": []}"#, "protected_prefixes"),
             (r#"{"context_path": 1}"#, "context_path"),
-            (r#"{"identity_headers": {"user": "Authorization"}}"#, "identity.user"),
+            (r#"{"identity_headers": {"user": "Authorization"}}"#, "identity_headers.user"),
+            (r#"{"identity_headers": {"user": "authorization"}}"#, "identity_headers.user"),
+            (r#"{"identity_headers": {"actor": "x-forwarded-user"}}"#, "identity_headers"),
             (r#"{"identity_headers": []}"#, "identity_headers"),
         ] {
             let error = Config::parse(bytes.as_bytes()).unwrap_err().to_string();

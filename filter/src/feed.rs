@@ -15,7 +15,7 @@
 
 use crate::snapshot::{Head, OwnedItem};
 use policy::feed::{Answer, Ask, Cursor, Item, ItemKey, News, Position, SyncKey};
-use policy::{Settings, Shard, Timestamp};
+use policy::{Settings, Shard, Timestamp, TokenRecord, UserRecord};
 
 /// How long a new position must have been in force before it is acknowledged, in milliseconds: by then no VM decides
 /// from anything older.
@@ -258,7 +258,7 @@ impl Client {
         view: &View,
     ) -> Result<Vec<Effect>, Fault> {
         let from = head.position;
-        if to.epoch != from.epoch || to.shards != from.shards || to.revision <= from.revision {
+        if to.epoch != from.epoch || to.layout != from.layout || to.revision <= from.revision {
             return Err(Fault::OutOfStep);
         }
         let checked = self.check(items, to)?;
@@ -294,7 +294,7 @@ impl Client {
             }
             _ => return Err(Fault::OutOfStep),
         };
-        let history = |position: Position| (position.epoch, position.shards);
+        let history = |position: Position| (position.epoch, position.layout);
         let one_history =
             history(to) == history(page.from) && next.is_none_or(|next| history(next.from) == history(to));
         if !one_history || !is_in_order(page, next, items) {
@@ -329,9 +329,10 @@ impl Client {
                     settings_revision = Some(item.revision);
                     Settings::decode(item.bytes, &self.key.seal_key()).is_some()
                 }
-                ItemKey::Tokens(number) => number < to.shards.get() && Shard::decode(item.bytes).is_ok(),
+                ItemKey::Tokens(_) => Shard::<TokenRecord>::decode(item.bytes).is_ok(),
+                ItemKey::Users(_) => Shard::<UserRecord>::decode(item.bytes).is_ok(),
             };
-            if !readable || item.revision > to.revision {
+            if !readable || !to.layout.has(item.key) || item.revision > to.revision {
                 return Err(Fault::UnreadableItem);
             }
         }
@@ -357,11 +358,12 @@ impl Client {
 /// generation; then what changed meanwhile, never nothing but at the end.
 fn is_in_order(page: Cursor, next: Option<Cursor>, items: &[Item<'_>]) -> bool {
     if page.in_shards() {
-        let end = next.map_or(0, |next| next.shard.min(page.from.shards.get()));
+        let layout = page.from.layout;
+        let end = next.map_or(0, |next| next.shard.min(layout.shards()));
         let numbers = page.shard..end;
         numbers.len() == items.len()
             && !numbers.is_empty()
-            && numbers.zip(items).all(|(number, item)| item.key == ItemKey::Tokens(number))
+            && numbers.zip(items).all(|(number, item)| layout.shard(number) == Some(item.key))
     } else {
         next.is_none_or(|next| !next.in_shards() && !items.is_empty())
     }

@@ -7,7 +7,7 @@
 
 use crate::store::{HostFailure, Key, Kind, Read, SharedData, Value, Write, read, update, write_fenced};
 use policy::feed::{ItemKey, Position, SyncKey};
-use policy::{FilterKeys, Found, Settings, Shard, TokenHash};
+use policy::{FilterKeys, Found, KeyedHash, Layout, Record, Settings, Shard, TokenRecord, UserRecord};
 
 /// What is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +45,15 @@ impl From<HostFailure> for Unreadable {
     }
 }
 
-const HEAD_LEN: usize = 41;
+const HEAD_LEN: usize = 42;
 
 impl Head {
     fn encode(&self) -> Vec<u8> {
         let Self { generation: _, position, settings_revision, in_force_since, current_at } = self;
-        let Position { epoch, revision: _, tag, shards } = position;
+        let Position { epoch, revision: _, tag, layout } = position;
+        let Layout { tokens, users } = layout;
         let mut bytes = Vec::with_capacity(HEAD_LEN);
-        bytes.push(u8::from(*shards));
+        bytes.extend([u8::from(*tokens), u8::from(*users)]);
         for number in [epoch, tag, settings_revision, in_force_since, current_at] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -60,7 +61,7 @@ impl Head {
     }
 
     fn decode(value: &Value) -> Option<Self> {
-        let (shards, rest) = value.payload.split_first()?;
+        let ([tokens, users], rest) = value.payload.split_first_chunk::<2>()?;
         let (numbers, []) = rest.as_chunks::<8>() else {
             return None;
         };
@@ -73,7 +74,7 @@ impl Head {
                 epoch: u64::from_le_bytes(*epoch),
                 revision: value.revision,
                 tag: u64::from_le_bytes(*tag),
-                shards: (*shards).try_into().ok()?,
+                layout: Layout { tokens: (*tokens).try_into().ok()?, users: (*users).try_into().ok()? },
             },
             settings_revision: u64::from_le_bytes(*settings_revision),
             in_force_since: u64::from_le_bytes(*in_force_since),
@@ -157,12 +158,21 @@ pub fn settings(data: &impl SharedData, head: &Head, key: &SyncKey) -> Result<(S
 }
 
 /// Looks a token up in the generation in force.
-pub fn find(data: &impl SharedData, head: &Head, hash: &TokenHash) -> Found {
-    let Ok(payload) = payload(data, ItemKey::Tokens(head.position.shards.shard_of(hash)), head) else {
+pub fn token(data: &impl SharedData, head: &Head, hash: &KeyedHash) -> Found<TokenRecord> {
+    find(data, ItemKey::Tokens(head.position.layout.tokens.shard_of(hash)), head, hash)
+}
+
+/// Looks a user up in the generation in force, by the hash of name or e-mail address.
+pub fn user(data: &impl SharedData, head: &Head, hash: &KeyedHash) -> Found<UserRecord> {
+    find(data, ItemKey::Users(head.position.layout.users.shard_of(hash)), head, hash)
+}
+
+fn find<R: Record>(data: &impl SharedData, shard: ItemKey, head: &Head, hash: &KeyedHash) -> Found<R> {
+    let Ok(payload) = payload(data, shard, head) else {
         return Found::Unreadable;
     };
     match Shard::decode(&payload).and_then(|shard| shard.find(hash)) {
-        Ok(Some(record)) => Found::Token(record),
+        Ok(Some(record)) => Found::Record(record),
         Ok(None) => Found::Nothing,
         Err(_) => Found::Unreadable,
     }
@@ -189,6 +199,7 @@ fn key_of(item: ItemKey, generation: u32) -> Option<Key> {
     match item {
         ItemKey::Settings => Key::of_generation(Kind::Settings, generation, 0),
         ItemKey::Tokens(number) => Key::of_generation(Kind::Tokens, generation, number),
+        ItemKey::Users(number) => Key::of_generation(Kind::Users, generation, number),
     }
 }
 
@@ -202,7 +213,7 @@ mod tests {
         let shards = ShardCount::from_bits(6).unwrap();
         Head {
             generation: 3,
-            position: Position { epoch: 1, revision: 10, tag: 2, shards },
+            position: Position { epoch: 1, revision: 10, tag: 2, layout: Layout { tokens: shards, users: shards } },
             settings_revision: 4,
             in_force_since: 100,
             current_at: 100,
@@ -247,15 +258,21 @@ mod tests {
 
     #[test]
     fn principle_3_a_shard_that_is_missing_broken_or_of_another_generation_is_unreadable() {
-        let (map, hash) = (Map::default(), TokenHash::from_bytes([0; 32]));
-        let found = |head: &Head| matches!(find(&map, head, &hash), Found::Unreadable);
+        let (map, hash) = (Map::default(), KeyedHash::from_bytes([0; 32]));
+        let found =
+            |head: &Head| token(&map, head, &hash) == Found::Unreadable && user(&map, head, &hash) == Found::Unreadable;
         assert!(found(&a_head()));
-        let empty = OwnedItem { key: ItemKey::Tokens(0), revision: 1, bytes: Shard::encode([]).unwrap() };
-        write_items(&map, 3, &[empty]).unwrap();
-        assert!(matches!(find(&map, &a_head(), &hash), Found::Nothing));
+        let tokens = Shard::<TokenRecord>::encode([]).unwrap();
+        let users = Shard::<UserRecord>::encode([]).unwrap();
+        for (key, bytes) in [(ItemKey::Tokens(0), tokens), (ItemKey::Users(0), users)] {
+            write_items(&map, 3, &[OwnedItem { key, revision: 1, bytes }]).unwrap();
+        }
+        assert_eq!(token(&map, &a_head(), &hash), Found::Nothing);
+        assert_eq!(user(&map, &a_head(), &hash), Found::Nothing);
         assert!(found(&Head { generation: 5, ..a_head() }));
-        let broken = OwnedItem { key: ItemKey::Tokens(0), revision: 2, bytes: b"rubbish".to_vec() };
-        write_items(&map, 3, &[broken]).unwrap();
+        for key in [ItemKey::Tokens(0), ItemKey::Users(0)] {
+            write_items(&map, 3, &[OwnedItem { key, revision: 2, bytes: b"rubbish".to_vec() }]).unwrap();
+        }
         assert!(found(&a_head()));
     }
 

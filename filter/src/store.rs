@@ -30,6 +30,8 @@ pub enum Kind {
     Settings,
     /// A shard of tokens of a generation.
     Tokens,
+    /// A shard of users of a generation.
+    Users,
 }
 
 impl Key {
@@ -62,6 +64,7 @@ impl Kind {
             Self::Generation => b'G',
             Self::Settings => b'S',
             Self::Tokens => b'T',
+            Self::Users => b'U',
         }
     }
 }

@@ -261,11 +261,11 @@ fn a_full_sync_of_many_pages_comes_into_force_whole_even_if_it_is_cut_off_and_ch
     world.start_envoy();
     let mut cut_off = 0;
     for _ in 0..3 {
-        let begun = world.counted("feed.full_syncs");
+        let begun = world.counted("feed_full_syncs_total");
         world.start_control_plane();
         eventually("a full sync has begun, unless one is through", || {
             let through = world.get("/.well-known/tokengate/ready").send().status == 200;
-            (through || world.counted("feed.full_syncs") > begun).then_some(())
+            (through || world.counted("feed_full_syncs_total") > begun).then_some(())
         });
         world.kill_control_plane();
         let status = world.get(ISSUE).bearer(&token).send().status.as_u16();

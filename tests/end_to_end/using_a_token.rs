@@ -400,12 +400,12 @@ fn calls_are_counted_by_verdict() {
     let world = World::start();
     let token = world.token_for("alice");
     let count = |name: &str| world.counted(name);
-    let (admitted, refused) = (count("requests.admitted"), count("requests.refused.unknown_token"));
+    let (admitted, refused) = (count("requests_total.verdict.admitted"), count("requests_total.verdict.refused.code.unknown_token"));
     for _ in 0..5 {
         world.get(ISSUE).bearer(&token).send().assert_user(Some("alice"));
         world.get(ISSUE).bearer(UNKNOWN).send().assert_refused(401, "unknown_token");
     }
-    assert_eq!(count("requests.admitted"), admitted + 5);
-    assert_eq!(count("requests.refused.unknown_token"), refused + 5);
-    assert!(count("snapshot.revision") >= 3);
+    assert_eq!(count("requests_total.verdict.admitted"), admitted + 5);
+    assert_eq!(count("requests_total.verdict.refused.code.unknown_token"), refused + 5);
+    assert!(count("snapshot_revision") >= 3);
 }

@@ -1,23 +1,36 @@
-//! Who is calling: a token, judged by the very function that judges in the proxies.
+//! Who is calling: a token, judged by the very function that judges in the proxies; or a proxy's word for one that it has
+//! judged, in an assertion.
 
 use super::REQUEST_ID;
 use super::error::ApiError;
 use crate::App;
 use crate::change::{Author, Change, ChangeError};
 use crate::clock;
+use crate::image::Image;
 use crate::permission::{Action, Permit, Role, Whose, permit};
+use crate::server::Peer;
 use crate::store::{Store, tokens, users};
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use policy::{DenyReason, Facts, Found, Request, Settings, Site, Snapshot, Timestamp, Verdict, decide};
+use policy::assertion::AssertionError;
+use policy::headers::ASSERTION;
+use policy::record::same_ignoring_case;
+use policy::settings::Audience;
+use policy::{
+    DenyReason, Facts, Found, KeyedHash, Known, Request, Site, Snapshot, Sources, Timestamp, TokenRecord, TokenState,
+    UserRecord, Verdict, decide,
+};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-/// A user who came with a token that was admitted.
+/// A user who came with a token that was admitted, or on whose behalf somebody did.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) user: users::Model,
+    /// Who came, if that is somebody else.
+    actor_id: Option<i64>,
     token_id: String,
     request_id: Option<String>,
 }
@@ -26,11 +39,12 @@ impl Caller {
     /// Begins a change by this caller, and gives the caller as it is now that the change has begun: what was read before
     /// may have been revoked meanwhile.
     pub(crate) async fn begin(self, store: &Store, now: Timestamp) -> Result<(Change<'_>, Self), ApiError> {
-        let Self { user, token_id, request_id } = self;
-        let author = Author::Caller { user_id: user.id, token_id: token_id.clone(), request_id: request_id.clone() };
+        let Self { user, actor_id, token_id, request_id } = self;
+        let (author_token, author_request) = (token_id.clone(), request_id.clone());
+        let author = Author::Caller { user_id: user.id, actor_id, token_id: author_token, request_id: author_request };
         let change = Change::begin(store, author, now).await?;
         let user = change.caller().cloned().ok_or(ChangeError::CallerGone)?;
-        Ok((change, Self { user, token_id, request_id }))
+        Ok((change, Self { user, actor_id, token_id, request_id }))
     }
 
     /// Asks the table of permissions for the caller.
@@ -39,9 +53,9 @@ impl Caller {
         permit(role, action, whose).ok_or(ApiError::Forbidden)
     }
 
-    /// Whose a thing of this user is.
-    pub(crate) fn whose(&self, owner_id: i64) -> Whose {
-        if owner_id == self.user.id { Whose::Own } else { Whose::Others }
+    /// Whose a thing of this user is. What is nobody's is somebody else's.
+    pub(crate) fn whose(&self, owner_id: Option<i64>) -> Whose {
+        if owner_id == Some(self.user.id) { Whose::Own } else { Whose::Others }
     }
 }
 
@@ -49,34 +63,113 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        // Only path and credential are given: whatever identity the request claims otherwise is not even looked at.
-        let path = std::iter::once((b":path".as_slice(), parts.uri.path().as_bytes()));
-        let credentials =
-            parts.headers.get_all(AUTHORIZATION).iter().map(|value| (b"authorization".as_slice(), value.as_bytes()));
-        let headers: Vec<_> = path.chain(credentials).collect();
-        let request = Request::read(&headers, &Site::default());
-        let found = match request.token_hash(&app.store.filter_keys.token_hash) {
-            None => Found::NotLookedUp,
-            Some(hash) => match app.store.with_image(|image| image.find(&hash).cloned()) {
-                Some(record) => Found::Token(record),
-                None => Found::Nothing,
-            },
+        let now = clock::now();
+        let admitted = match asserted(&parts.headers, app, now)? {
+            Some(admitted) => admitted,
+            None => judged(parts, app, now)?,
         };
-        let settings = Settings::default();
-        let snapshot = Snapshot::Ready { settings: &settings, age_ms: 0 };
-        let grant = match decide(&Facts { request: &request, snapshot, found: &found, now: clock::now() }) {
-            Verdict::Admit(grant) => grant,
-            Verdict::Deny(reason) => return Err(ApiError::Denied(reason)),
-            Verdict::Pass => return Err(ApiError::CredentialsRequired),
-        };
-        // The user is the one to whom the token belongs, not one who has the same name today.
-        let gone = || ApiError::Denied(DenyReason::TokenDeleted);
-        let token_id = grant.token().id.clone();
-        let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(&app.store.db).await?;
-        let owner_id = token.filter(|token| token.deleted_at.is_none()).ok_or_else(gone)?.owner_id;
-        let user = users::Entity::find_by_id(owner_id).one(&app.store.db).await?;
-        let user = user.filter(|user| user.name_folded.is_some() && !user.suspended).ok_or_else(gone)?;
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        Ok(Self { user, token_id, request_id })
+        known(admitted, request_id, &app.store, now).await
+    }
+}
+
+/// What an assertion or a verdict of our own says.
+struct Admitted {
+    token_id: String,
+    user: String,
+    actor: Option<String>,
+}
+
+/// What a proxy asserts, if it does. Whatever identity the request claims otherwise is not even looked at.
+fn asserted(headers: &HeaderMap, app: &App, now: Timestamp) -> Result<Option<Admitted>, ApiError> {
+    let mut assertions = headers.get_all(ASSERTION).iter();
+    let Some(assertion) = assertions.next() else {
+        return Ok(None);
+    };
+    if assertions.next().is_some() {
+        return Err(ApiError::Denied(DenyReason::BadCredentials));
+    }
+    let settings = app.store.settings();
+    let claims =
+        settings.1.control_plane_assertion.verify(assertion.as_bytes(), Audience::CONTROL_PLANE, now).map_err(
+            |error| match error {
+                AssertionError::NotAuthentic => ApiError::AssertionNotAuthentic,
+                AssertionError::OtherTime => ApiError::AssertionOfOtherTime,
+            },
+        )?;
+    app.assertions.once(&claims, now)?;
+    Ok(Some(Admitted { token_id: claims.token_id, user: claims.sub, actor: claims.act.map(|act| act.sub) }))
+}
+
+/// What this program itself judges.
+fn judged(parts: &Parts, app: &App, now: Timestamp) -> Result<Admitted, ApiError> {
+    let target = [(b":path".as_slice(), parts.uri.path().as_bytes()), (b":method", parts.method.as_str().as_bytes())];
+    let headers = parts.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    let headers: Vec<_> = target.into_iter().chain(headers).collect();
+    let request = Request::read(&headers, &Site::default());
+    let address = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    let verdict = app.store.with_image(|image| {
+        let opened = image.settings();
+        let (settings, keys) = &*opened;
+        let known = Known::gather(&request, settings, keys, &InImage { image, address });
+        decide(&Facts { request: &request, snapshot: Snapshot::Ready { settings, age_ms: 0 }, known: &known, now })
+    });
+    match verdict {
+        Verdict::Admit(grant) => Ok(Admitted {
+            token_id: grant.token().id.clone(),
+            user: grant.user().name.clone(),
+            actor: grant.actor().map(str::to_owned),
+        }),
+        Verdict::Deny(reason) => Err(ApiError::Denied(reason)),
+        Verdict::Pass => Err(ApiError::CredentialsRequired),
+    }
+}
+
+/// The users of whom is spoken, as the database knows them. The one with the token is the one to whom it belongs, not one
+/// who has the same name today.
+async fn known(
+    admitted: Admitted,
+    request_id: Option<String>,
+    store: &Store,
+    now: Timestamp,
+) -> Result<Caller, ApiError> {
+    let gone = || ApiError::Denied(DenyReason::TokenDeleted);
+    let Admitted { token_id, user, actor } = admitted;
+    let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(&store.db).await?;
+    let token = token.ok_or_else(gone)?;
+    let holder = users::Entity::find_by_id(token.owner_id.ok_or_else(gone)?).one(&store.db).await?.ok_or_else(gone)?;
+    let record = tokens::record(&token, Some(&holder));
+    let in_order = record.state == TokenState::Active && !record.is_expired(now) && !record.is_restricted();
+    if !in_order || !same_ignoring_case(&holder.name, actor.as_ref().unwrap_or(&user)) {
+        return Err(gone());
+    }
+    let Some(_) = actor else {
+        return Ok(Caller { user: holder, actor_id: None, token_id, request_id });
+    };
+    let unknown = |_| ApiError::Denied(DenyReason::ContextUserUnknown);
+    let user = super::users::find(&store.db, &user).await.map_err(unknown)?;
+    if user.suspended {
+        return Err(ApiError::Denied(DenyReason::ContextUserSuspended));
+    }
+    Ok(Caller { user, actor_id: Some(holder.id), token_id, request_id })
+}
+
+/// The image, as the rules ask it.
+struct InImage<'a> {
+    image: &'a Image,
+    address: Option<IpAddr>,
+}
+
+impl Sources for InImage<'_> {
+    fn token(&self, hash: &KeyedHash) -> Found<TokenRecord> {
+        self.image.token(hash).cloned().map_or(Found::Nothing, Found::Record)
+    }
+
+    fn user(&self, hash: &KeyedHash) -> Found<UserRecord> {
+        self.image.user(hash).cloned().map_or(Found::Nothing, Found::Record)
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 }

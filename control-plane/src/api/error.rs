@@ -4,7 +4,8 @@ use crate::change::ChangeError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use policy::DenyReason;
-use policy::problem::Problem;
+use policy::problem::{Fault, Problem};
+use policy::settings::Invalid;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -28,6 +29,22 @@ pub(crate) enum ApiError {
     TooLarge,
     /// The body did not arrive in time.
     BodyTimeout,
+    /// Some settings cannot be.
+    InvalidSettings(Vec<Invalid>),
+    /// Only sysadmins create tokens here (S4).
+    OnlyAdminsCreate,
+    /// The owner has as many tokens as are allowed (S8).
+    TooManyTokens,
+    /// There is such a token already (M6).
+    TokenExists,
+    /// No proxy of ours signed it.
+    AssertionNotAuthentic,
+    /// The clocks of proxy and control plane differ, or it is an old one.
+    AssertionOfOtherTime,
+    /// It was used before.
+    AssertionUsed,
+    /// More come than can be remembered.
+    TooManyAssertions,
     /// Name or e-mail are somebody else's.
     UserExists,
     /// Without this user nobody could administer.
@@ -44,12 +61,14 @@ pub(crate) struct Told {
     status: u16,
     code: &'static str,
     detail: String,
+    errors: Vec<Fault>,
     pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl ApiError {
     fn told(self) -> Told {
-        let told = |status, code, detail: &str| Told { status, code, detail: detail.into(), cause: None };
+        let told =
+            |status, code, detail: &str| Told { status, code, detail: detail.into(), errors: Vec::new(), cause: None };
         match self {
             Self::Denied(reason) => told(reason.status(), reason.code(), reason.sentence()),
             Self::CredentialsRequired => {
@@ -64,6 +83,31 @@ impl ApiError {
             }
             Self::TooLarge => told(413, "body_too_large", "The body has more than 128 KiB."),
             Self::BodyTimeout => told(408, "body_timeout", "The body did not arrive within 10 seconds."),
+            Self::InvalidSettings(errors) => {
+                let fault = |error: Invalid| Fault {
+                    detail: format!("{} {}.", error.pointer.trim_start_matches('/'), error.must).trim_start().into(),
+                    pointer: format!("#{}", error.pointer),
+                };
+                let told = told(400, "invalid_settings", "Some settings cannot be; nothing was changed.");
+                Told { errors: errors.into_iter().map(fault).collect(), ..told }
+            }
+            Self::OnlyAdminsCreate => told(403, "only_admins_create", "Only sysadmins create API tokens here."),
+            Self::TooManyTokens => {
+                told(409, "too_many_tokens", "The owner has as many API tokens as are allowed; delete one before.")
+            }
+            Self::TokenExists => told(409, "token_exists", "There is such an API token already."),
+            Self::AssertionNotAuthentic => {
+                told(401, "assertion_not_authentic", "The identity in this request was not signed by a proxy of ours.")
+            }
+            Self::AssertionOfOtherTime => told(
+                401,
+                "assertion_of_other_time",
+                "The proxy's assertion is of another time: its clock and the control plane's differ, or it is an old one.",
+            ),
+            Self::AssertionUsed => told(401, "assertion_used", "The proxy's assertion was used before."),
+            Self::TooManyAssertions => {
+                told(503, "busy", "More requests come than can be told apart; try again shortly.")
+            }
             Self::UserExists => told(409, "user_exists", "The name or the e-mail address is another user's."),
             Self::LastSysadmin => {
                 told(409, "last_sysadmin", "This is the last sysadmin; make another user one before.")
@@ -81,8 +125,9 @@ impl ApiError {
 
 impl Told {
     /// The reply, under the request's id.
-    pub(crate) fn respond(&self, request_id: &str) -> Response {
+    pub(crate) fn respond(&self, request_id: &str, help_url: Option<&str>) -> Response {
         let problem = Problem::new(self.status, self.code, &self.detail, Some(request_id));
+        let problem = Problem { help_url, errors: &self.errors, ..problem };
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, problem.to_json()).into_response();
         response.headers_mut().remove(axum::http::header::CONTENT_TYPE);
@@ -105,11 +150,14 @@ impl From<ChangeError> for ApiError {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::UserExists => Self::UserExists,
+            ChangeError::TokenExists => Self::TokenExists,
+            ChangeError::TooManyTokens => Self::TooManyTokens,
             ChangeError::CallerGone => Self::Denied(DenyReason::TokenDeleted),
             ChangeError::OwnerGone => Self::BadRequest("owner is no user here.".into()),
             ChangeError::LastSysadmin => Self::LastSysadmin,
             ChangeError::LastSysadminToken => Self::LastSysadminToken,
             other @ (ChangeError::WrongPermit(_)
+            | ChangeError::Seal
             | ChangeError::Key(_)
             | ChangeError::Database(_)
             | ChangeError::Reload(_)) => Self::Internal(Box::new(other)),

@@ -3,12 +3,12 @@
 use super::error::ApiError;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use policy::Timestamp;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 
 /// A JSON body. Unknown fields are refused by the types themselves: a restriction that nobody understands must not be
@@ -69,6 +69,27 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
             .map_err(|rejection| ApiError::BadRequest(format!("The path: {}.", rejection.body_text())))?;
         Ok(Self(value))
     }
+}
+
+/// The one variable segment of a path that may have none.
+pub(crate) struct MaybeSegment(pub(crate) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for MaybeSegment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let variable = params.is_ok_and(|params| params.iter().next().is_some());
+        if !variable {
+            return Ok(Self(None));
+        }
+        Segment::from_request_parts(parts, state).await.map(|Segment(segment)| Self(Some(segment)))
+    }
+}
+
+/// For a field of which `null` is a value, and another one than none at all.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A point in time as a caller writes it: RFC 3339, such as `2027-01-01T00:00:00Z`.

@@ -5,7 +5,7 @@ mod delete;
 mod list;
 mod show;
 
-pub(crate) use create::{create, mint};
+pub(crate) use create::{create, mint, public_id};
 pub(crate) use delete::delete;
 pub(crate) use list::list;
 pub(crate) use show::show;
@@ -15,6 +15,7 @@ use super::error::ApiError;
 use super::input::rfc3339;
 use crate::permission::{Action, Permit};
 use crate::store::{tokens, users};
+use policy::{IpRule, Scope};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
 use serde::Serialize;
 
@@ -23,29 +24,38 @@ use serde::Serialize;
 pub(crate) struct TokenView {
     id: String,
     label: String,
-    owner: String,
+    /// `None`: unbound.
+    owner: Option<String>,
+    unbound: bool,
+    scope: Scope,
+    ip_ranges: Vec<IpRule>,
     created_at: String,
     valid_from: Option<String>,
     expires_at: Option<String>,
 }
 
 impl TokenView {
-    fn new(token: tokens::Model, owner: &str) -> Self {
+    fn new(token: tokens::Model, owner: Option<&str>) -> Self {
         let tokens::Model {
             id: _,
             public_id,
             hash: _,
             label,
-            owner_id: _,
+            owner_id,
             created_at,
             valid_from,
             expires_at,
             deleted_at: _,
+            read_only,
+            ip_ranges,
         } = token;
         Self {
             id: public_id,
             label,
-            owner: owner.to_owned(),
+            owner: owner.map(str::to_owned),
+            unbound: owner_id.is_none(),
+            scope: if read_only { Scope::ReadOnly } else { Scope::Full },
+            ip_ranges: ip_ranges.and_then(|json| tokens::ip_ranges(&json)).unwrap_or_default(),
             created_at: rfc3339(created_at),
             valid_from: valid_from.map(rfc3339),
             expires_at: expires_at.map(rfc3339),
@@ -59,7 +69,7 @@ async fn find(
     caller: &Caller,
     action: Action,
     id: &str,
-) -> Result<(Permit, tokens::Model, users::Model), ApiError> {
+) -> Result<(Permit, tokens::Model, Option<users::Model>), ApiError> {
     let token = tokens::Entity::find()
         .filter(tokens::Column::PublicId.eq(id))
         .filter(tokens::Column::DeletedAt.is_null())
@@ -67,6 +77,9 @@ async fn find(
         .await?
         .ok_or(ApiError::NotFound)?;
     let permit = caller.may(action, caller.whose(token.owner_id)).map_err(|_| ApiError::NotFound)?;
-    let owner = users::Entity::find_by_id(token.owner_id).one(db).await?.ok_or(ApiError::NotFound)?;
+    let owner = match token.owner_id {
+        None => None,
+        Some(id) => Some(users::Entity::find_by_id(id).one(db).await?.ok_or(ApiError::NotFound)?),
+    };
     Ok((permit, token, owner))
 }

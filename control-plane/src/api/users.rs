@@ -2,11 +2,13 @@
 
 mod create;
 mod delete;
+mod edit;
 mod list;
 mod show;
 
 pub(crate) use create::create;
 pub(crate) use delete::delete;
+pub(crate) use edit::edit;
 pub(crate) use list::list;
 pub(crate) use show::show;
 

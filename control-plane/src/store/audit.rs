@@ -22,6 +22,8 @@ pub(crate) struct Model {
     /// More, as JSON; never a secret.
     pub(crate) detail: String,
     pub(crate) request_id: Option<String>,
+    /// The user on whose behalf the actor did it.
+    pub(crate) on_behalf_of: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

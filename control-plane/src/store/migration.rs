@@ -9,7 +9,7 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(FirstLight)]
+        vec![Box::new(FirstLight), Box::new(Verdict)]
     }
 }
 
@@ -71,6 +71,71 @@ impl MigrationTrait for FirstLight {
         for table in [users, tokens, audit, feed_head] {
             manager.create_table(table).await?;
         }
+        let owners_tokens = Index::create().name("tokens_owner").table("tokens").col("owner_id").col("id").to_owned();
+        manager.create_index(owners_tokens).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// Settings, backend credentials, unbound and restricted tokens.
+struct Verdict;
+
+impl MigrationName for Verdict {
+    fn name(&self) -> &str {
+        "m0002_verdict"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Verdict {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let settings = Table::create()
+            .table("settings")
+            .col(big_pk_auto("version"))
+            .col(big_integer("revision"))
+            .col(big_integer("at"))
+            .col(text("document"))
+            .to_owned();
+        let credentials = Table::create()
+            .table("backend_credentials")
+            .col(big_integer("user_id").primary_key())
+            .col(blob("sealed"))
+            .col(string("kind"))
+            .col(big_integer("updated_at"))
+            .to_owned();
+        manager.create_table(settings).await?;
+        manager.create_table(credentials).await?;
+        let on_behalf_of = Table::alter().table("audit").add_column(string_null("on_behalf_of")).to_owned();
+        manager.alter_table(on_behalf_of).await?;
+
+        // An owner may be missing now, which SQLite can only say of a new table.
+        let aside = Table::rename().table("tokens", "tokens_m0001").to_owned();
+        manager.rename_table(aside).await?;
+        let tokens = Table::create()
+            .table("tokens")
+            .col(big_pk_auto("id"))
+            .col(string_uniq("public_id"))
+            .col(blob("hash").unique_key())
+            .col(string("label"))
+            .col(big_integer_null("owner_id"))
+            .col(big_integer("created_at"))
+            .col(big_integer_null("valid_from"))
+            .col(big_integer_null("expires_at"))
+            .col(big_integer_null("deleted_at"))
+            .col(boolean("read_only"))
+            .col(text_null("ip_ranges"))
+            .foreign_key(ForeignKey::create().from("tokens", "owner_id").to("users", "id"))
+            .to_owned();
+        manager.create_table(tokens).await?;
+        let kept =
+            ["id", "public_id", "hash", "label", "owner_id", "created_at", "valid_from", "expires_at", "deleted_at"];
+        let columns = kept.join(", ");
+        let copy = format!("INSERT INTO tokens ({columns}, read_only) SELECT {columns}, FALSE FROM tokens_m0001");
+        manager.get_connection().execute_unprepared(&copy).await?;
+        manager.drop_table(Table::drop().table("tokens_m0001").to_owned()).await?;
         let owners_tokens = Index::create().name("tokens_owner").table("tokens").col("owner_id").col("id").to_owned();
         manager.create_index(owners_tokens).await
     }

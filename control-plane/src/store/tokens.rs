@@ -1,7 +1,7 @@
 //! Tokens, by their keyed hash.
 
 use super::users;
-use policy::{Owner, Timestamp, TokenRecord, TokenState};
+use policy::{Addresses, Binding, IpRule, Owner, Scope, Timestamp, TokenRecord, TokenState};
 use sea_orm::entity::prelude::*;
 
 /// A token. A deleted one stays until it is forgotten.
@@ -16,11 +16,15 @@ pub(crate) struct Model {
     /// `HMAC-SHA-256(key, SHA-256(token))`.
     pub(crate) hash: Vec<u8>,
     pub(crate) label: String,
-    pub(crate) owner_id: i64,
+    /// `None`: unbound (U4).
+    pub(crate) owner_id: Option<i64>,
     pub(crate) created_at: i64,
     pub(crate) valid_from: Option<i64>,
     pub(crate) expires_at: Option<i64>,
     pub(crate) deleted_at: Option<i64>,
+    pub(crate) read_only: bool,
+    /// A list of address rules as JSON; `None`: from everywhere.
+    pub(crate) ip_ranges: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -28,23 +32,44 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What the proxies are told of a token.
-pub(crate) fn record(token: &Model, owner: &users::Model) -> TokenRecord {
-    let state = if token.deleted_at.is_some() || owner.name_folded.is_none() {
+/// What the proxies are told of a token. One of which a part cannot be read is told as deleted: left out, an imported one
+/// would be offered to the backend as a password.
+pub(crate) fn record(token: &Model, owner: Option<&users::Model>) -> TokenRecord {
+    let addresses = match &token.ip_ranges {
+        None => Some(Addresses::Any),
+        Some(json) => ip_ranges(json).map(Addresses::Only),
+    };
+    let binding = match (token.owner_id, owner) {
+        (None, _) => Some(Binding::Unbound),
+        (Some(_), Some(owner)) => {
+            let (name, email) = (owner.name.clone(), owner.email.clone());
+            Some(Binding::User(Owner { name, email, sysadmin: owner.sysadmin }))
+        }
+        (Some(_), None) => None,
+    };
+    let gone = token.deleted_at.is_some() || owner.is_some_and(|owner| owner.name_folded.is_none());
+    let state = if gone || addresses.is_none() || binding.is_none() {
         TokenState::Deleted
-    } else if owner.suspended {
+    } else if owner.is_some_and(|owner| owner.suspended) {
         TokenState::OwnerSuspended
     } else {
         TokenState::Active
     };
     TokenRecord {
         id: token.public_id.clone(),
-        owner: Owner { name: owner.name.clone(), email: owner.email.clone() },
+        binding: binding.unwrap_or(Binding::Unbound),
         created_at: timestamp(token.created_at),
         valid_from: token.valid_from.map(timestamp),
         expires_at: token.expires_at.map(timestamp),
         state,
+        scope: if token.read_only { Scope::ReadOnly } else { Scope::Full },
+        addresses: addresses.unwrap_or(Addresses::Any),
     }
+}
+
+/// Address rules as they are stored.
+pub(crate) fn ip_ranges(json: &str) -> Option<Vec<IpRule>> {
+    serde_json::from_str(json).ok()
 }
 
 /// A time as it is stored. Before 1970 there was nothing.

@@ -1,5 +1,7 @@
 //! Users.
 
+use policy::record::folded;
+use policy::{FilterKeys, KeyedHash, UserRecord};
 use sea_orm::entity::prelude::*;
 
 /// A user. A deleted one stays as a row without a folded name, so that audit and tokens keep their reference and the
@@ -23,3 +25,22 @@ pub(crate) struct Model {
 pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The hashes under which the proxies find a user: of the name, and of the e-mail address if there is one and it differs.
+pub(crate) fn hashes(user: &Model, keys: &FilterKeys) -> Vec<KeyedHash> {
+    let mut names: Vec<String> =
+        [Some(user.name.as_str()), user.email.as_deref()].into_iter().flatten().map(folded).collect();
+    names.dedup();
+    names.iter().map(|name| keys.user_hash(name)).collect()
+}
+
+/// What the proxies are told of a user.
+pub(crate) fn record(user: &Model, credential: Option<Vec<u8>>) -> UserRecord {
+    UserRecord {
+        name: user.name.clone(),
+        email: user.email.clone(),
+        sysadmin: user.sysadmin,
+        suspended: user.suspended,
+        credential,
+    }
+}

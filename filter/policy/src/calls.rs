@@ -16,14 +16,20 @@ pub fn line(verdict: &Verdict, request: &Request) -> Option<String> {
     let path = Escaped(&request.path);
     match verdict {
         Verdict::Admit(grant) => {
-            let token = grant.token();
-            let (user, id, created) = (Escaped(grant.user().as_bytes()), &token.id, token.created_at.as_millis());
+            let (token, user) = (grant.token(), &grant.user().name);
+            let (id, created) = (&token.id, token.created_at.as_millis());
+            let (caller, context) = match grant.actor() {
+                Some(caller) => (caller, format!(" (on behalf of {})", Escaped(user.as_bytes()))),
+                None => (user.as_str(), String::new()),
+            };
+            let caller = Escaped(caller.as_bytes());
             Some(format!(
-                "{user} has been authenticated via API Token ({id}) created on {created}. REST endpoint: {path}"
+                "{caller} has been authenticated via API Token ({id}) created on {created}. REST endpoint: \
+                 {path}{context}"
             ))
         }
-        Verdict::Pass => match (&request.credential, request.area) {
-            (Credential::Basic { user, .. }, Ok(Area::Protected)) => Some(format!(
+        Verdict::Pass => match (&request.credential, request.area()) {
+            (Credential::Basic { user, .. }, Some(Area::Protected)) => Some(format!(
                 "User {} tried to authenticate with an invalid token or a regular password. Passing the request \
                  further to the default authenticator. REST endpoint: {path}",
                 Escaped(user)

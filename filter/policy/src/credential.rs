@@ -3,6 +3,8 @@
 //! Limits: a secret of more than [`SECRET_LEN_MAX`] bytes is nobody's token and is not looked up. A header's length
 //! is the proxy's to limit (Envoy: 60 KiB for all headers together).
 
+use crate::record::folded;
+use crate::seal::SealKey;
 use crate::token::{self, Shape};
 use alloc::vec::Vec;
 use base64::Engine as _;
@@ -34,6 +36,62 @@ impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Secret(…)")
     }
+}
+
+/// What the backend wants to see in `Authorization` in place of a token (U6): stored by the administrator, sealed, and
+/// never shown again. It is the whole value of the header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendCredential(Secret);
+
+/// Bytes a backend credential may have: the longest bearer tokens in use are some kilobytes, and a user's record with it
+/// stays far below the limit of a shard.
+pub const BACKEND_CREDENTIAL_LEN_MAX: usize = 4096;
+
+impl BackendCredential {
+    /// The value of a header, as it is; `None` if it cannot stand in one.
+    pub fn new(value: &[u8]) -> Option<Self> {
+        let fits = !value.is_empty() && value.len() <= BACKEND_CREDENTIAL_LEN_MAX;
+        let plain = value.iter().all(|byte| (b' '..=b'~').contains(byte)) && value.trim_ascii() == value;
+        (fits && plain).then(|| Self(Secret::new(value.to_vec())))
+    }
+
+    /// `Basic` with a service account's name and password.
+    pub fn basic(user: &str, password: &str) -> Option<Self> {
+        if user.is_empty()
+            || user.contains(':')
+            || user.contains(char::is_control)
+            || password.contains(char::is_control)
+        {
+            return None;
+        }
+        let joined = Zeroizing::new([user, ":", password].concat());
+        Self::new(Zeroizing::new(["Basic ", &BASE64.encode(joined.as_bytes())].concat()).as_bytes())
+    }
+
+    /// `Bearer` with a personal access token of the backend's own.
+    pub fn bearer(token: &str) -> Option<Self> {
+        let one_word = !token.is_empty() && !token.contains([' ', ',']);
+        one_word.then(|| Self::new(Zeroizing::new(["Bearer ", token].concat()).as_bytes()))?
+    }
+
+    /// The value of the header. Called where it is sealed and where it is sent to the backend, and nowhere else.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose()
+    }
+
+    /// Seals it for a user's record; for that of nobody else. `nonce` is random, never used twice.
+    pub fn seal(&self, user: &str, key: &SealKey, nonce: [u8; 24]) -> Option<Vec<u8>> {
+        key.seal(&purpose(user), nonce, self.expose())
+    }
+
+    /// Opens what was sealed for this user.
+    pub fn open(sealed: &[u8], user: &str, key: &SealKey) -> Option<Self> {
+        Self::new(&key.open(&purpose(user), sealed)?)
+    }
+}
+
+fn purpose(user: &str) -> Vec<u8> {
+    ["tokengate backend credential v1\n", &folded(user)].concat().into_bytes()
 }
 
 /// What the client presented.

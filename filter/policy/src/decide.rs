@@ -1,54 +1,52 @@
 //! The verdict.
 //!
-//! The order of checks is the order of the lines in [`decide`]; each line names its requirement. Two rules stand
-//! behind the order: nothing is said of a token before it is known whose it is, and whatever is recognisable as a
-//! token of ours is refused rather than passed on.
+//! Two rules stand behind the order of checks: nothing is said of a token before it is known whose it is, and whatever
+//! is recognisable as a token of ours is refused rather than passed on.
+//!
+//! | in order | refused with |
+//! |---|---|
+//! | different readers disagree whether the path is protected, or what it means there (principle 5) | 400 `ambiguous_path` |
+//! | a token of ours on a path that is not protected; all else passes there (U5) | 401 `path_not_protected` |
+//! | no snapshot, or one older than `max_snapshot_age` (U14) | 503 `not_ready` |
+//! | an encoded slash, unless `encoded_slashes` keeps them (principle 5) | 400 `ambiguous_path` |
+//! | not from an address in `ip_rules` (S2) | 403 `ip_not_allowed` |
+//! | more than one credential, or one that cannot be read (U15) | 400 `bad_credentials` |
+//! | more than one `contextUser`, or no name in it (U7) | 400 `bad_context_user` |
+//! | **Is it a token?** a token of ours in a foreign scheme, or under one that `token_schemes` does not name (U3) | 401 `scheme_not_allowed` |
+//! | it begins like a token, or holds one, but is mistyped, cut off, quoted … (D2, U10) | 401 `mistyped_token` |
+//! | its part of the snapshot cannot be read (principle 3) | 503 `snapshot_unreadable` |
+//! | of our format, and nobody's (U10); the same in Basic where passwords are disabled | 401, 403 `unknown_token` |
+//! | **No token:** `contextUser` with anything but a token (U7) | 403 `on_behalf_of_refused` |
+//! | `backend_authenticates` is off (U12) | 401 `token_required` |
+//! | a password, and `passwords` are disabled without an exemption (S3, U11) | 403 `password_disabled` |
+//! | a foreign bearer token or scheme, and `foreign_credentials` are refused (U12) | 401 `foreign_credentials_refused` |
+//! | otherwise | – passed on untouched |
+//! | **A token:** another user's name beside it (U1, U4) | 401 `wrong_user` |
+//! | an unbound one: with Bearer; with nobody's name (U4) | 401 `scheme_not_allowed`, `unknown_user` |
+//! | deleted; its owner, or the user beside an unbound one, suspended (U8) | 401 `token_deleted`, `owner_suspended`, `user_suspended` |
+//! | before its time; at or after its end (U8) | 401 `token_not_yet_valid`, `token_expired` |
+//! | `token_authentication` is off, and it is for the backend (U9) | 403 `token_authentication_off` |
+//! | unbound, and `unbound_tokens` are off (U4) | 403 `unbound_tokens_off` |
+//! | `only_admins_create`, no `users_may_use_tokens_created_for_them`, no sysadmin (S5) | 403 `tokens_for_admins_only` |
+//! | restricted or unbound, and for the control plane (M5) | 403 `cannot_manage` |
+//! | restricted, and a header overrides the method (U15) | 400 `method_override` |
+//! | not from one of its own addresses; read-only and not a reading method (L9) | 403 `ip_not_allowed`, `read_only` |
+//! | **On behalf of** another: not allowed to this caller, or with an unbound token (U7) | 403 `on_behalf_of_refused` |
+//! | that user is unknown; suspended; a sysadmin, and the caller is none (U7) | 403 `context_user_unknown`, `context_user_suspended`, `context_user_is_sysadmin` |
+//! | `identity` is `credential`, and none is stored for the user (U6) | 403 `no_backend_credential` |
+//! | otherwise | – admitted |
+//!
+//! For the control plane's own paths, which authenticate by themselves, what is no token always passes.
+//! (`proxy_failure`, 503, is the filter's own: the proxy failed at something it was asked.)
 
-use crate::credential::Credential;
+use crate::assertion::For;
+use crate::credential::{BackendCredential, Credential};
+use crate::facts::{Facts, Found, Snapshot};
 use crate::path::{Ambiguous, Area};
+use crate::request::ContextUser;
+use crate::settings::{EncodedSlashes, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, names_hold};
 use crate::token::Shape;
-use crate::{DenyReason, Request, Settings, Timestamp, TokenRecord, TokenState};
-use alloc::string::String;
-
-/// Everything a verdict is made from. Same facts, same verdict.
-#[derive(Debug)]
-pub struct Facts<'a> {
-    /// The request.
-    pub request: &'a Request,
-    /// What is known in general.
-    pub snapshot: Snapshot<'a>,
-    /// What is known of the presented secret.
-    pub found: &'a Found,
-    /// The time, by the clock of whoever decides.
-    pub now: Timestamp,
-}
-
-/// The snapshot from which is decided.
-#[derive(Clone, Copy, Debug)]
-pub enum Snapshot<'a> {
-    /// None has arrived yet, or its head or settings cannot be read.
-    Missing,
-    /// One is in force.
-    Ready {
-        /// Its settings.
-        settings: &'a Settings,
-        /// How long ago it was last known to be current, in milliseconds.
-        age_ms: u64,
-    },
-}
-
-/// What the look-up of the presented secret gave.
-#[derive(Debug)]
-pub enum Found {
-    /// There was nothing to look up ([`Request::token_hash`] gave nothing).
-    NotLookedUp,
-    /// No token has this hash.
-    Nothing,
-    /// This token.
-    Token(TokenRecord),
-    /// The shard could not be read, so nobody knows.
-    Unreadable,
-}
+use crate::{Binding, DenyReason, Owner, Scope, Settings, TokenRecord, TokenState};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -61,236 +59,255 @@ pub enum Verdict {
     Deny(DenyReason),
 }
 
+/// Decides. Same facts, same verdict.
+pub fn decide(facts: &Facts<'_>) -> Verdict {
+    judge(facts).unwrap_or_else(Verdict::Deny)
+}
+
+/// The order of checks. Each step is one method below, and a row or two of the table above.
+fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
+    let to = match facts.request.reading.map_err(|Ambiguous| DenyReason::AmbiguousPath)?.area {
+        Area::Open | Area::Ready if facts.request.shows_token() => return Err(DenyReason::PathNotProtected),
+        Area::Open | Area::Ready => return Ok(Verdict::Pass),
+        Area::Protected => For::Backend,
+        Area::ControlPlane => For::ControlPlane,
+    };
+    let Snapshot::Ready { settings, .. } = facts.snapshot.if_ready().ok_or(DenyReason::NotReady)? else {
+        return Err(DenyReason::NotReady);
+    };
+    let case = Case { facts, settings, to };
+    case.path_is_allowed()?;
+    case.address_is_allowed()?;
+    case.headers_are_readable()?;
+    let Some(token) = case.token()? else {
+        case.may_pass_without_token()?;
+        return Ok(Verdict::Pass);
+    };
+    let caller = case.caller(token)?;
+    case.token_is_in_order(token)?;
+    case.tokens_may_be_used(token, &caller)?;
+    case.token_may_do_this(token)?;
+    let (user, actor) = case.acting(token, caller)?;
+    let credential = case.backend_credential()?;
+    Ok(Verdict::Admit(Grant { token: token.clone(), user, actor, assertion: case.assertion(), credential }))
+}
+
+/// A request that is to be judged from a snapshot.
+struct Case<'a> {
+    facts: &'a Facts<'a>,
+    settings: &'a Settings,
+    to: For,
+}
+
+impl<'a> Case<'a> {
+    fn path_is_allowed(&self) -> Result<(), DenyReason> {
+        let encoded_slash = self.facts.request.reading.is_ok_and(|reading| reading.encoded_slash);
+        refuse_if(encoded_slash && self.settings.encoded_slashes == EncodedSlashes::Refuse, DenyReason::AmbiguousPath)
+    }
+
+    fn address_is_allowed(&self) -> Result<(), DenyReason> {
+        let Facts { request, known, .. } = self.facts;
+        let concerns = ip_rules_concern(self.settings, &request.credential);
+        let allowed =
+            || known.address.is_some_and(|address| self.settings.ip_rules.iter().any(|rule| rule.contains(address)));
+        refuse_if(concerns && !allowed(), DenyReason::IpNotAllowed)
+    }
+
+    fn headers_are_readable(&self) -> Result<(), DenyReason> {
+        let request = self.facts.request;
+        refuse_if(request.credential == Credential::Unreadable, DenyReason::BadCredentials)?;
+        refuse_if(request.context_user == ContextUser::Unreadable, DenyReason::BadContextUser)
+    }
+
+    /// The token that was presented; `None`: something else was, or nothing.
+    fn token(&self) -> Result<Option<&'a TokenRecord>, DenyReason> {
+        let Facts { request, known, .. } = self.facts;
+        let (secret, scheme_is_allowed) = match &request.credential {
+            Credential::Basic { secret, .. } => (secret, self.settings.token_schemes.accept_basic()),
+            Credential::Bearer { secret } => (secret, self.settings.token_schemes.accept_bearer()),
+            Credential::None | Credential::Foreign | Credential::Unreadable => {
+                return if request.shows_token() { Err(DenyReason::SchemeNotAllowed) } else { Ok(None) };
+            }
+        };
+        match (&known.token, Shape::of(secret.expose())) {
+            (_, Shape::Mistyped) => Err(DenyReason::MistypedToken),
+            (Found::Record(_), _) | (_, Shape::Token) if !scheme_is_allowed => Err(DenyReason::SchemeNotAllowed),
+            (Found::Unreadable, _) => Err(DenyReason::SnapshotUnreadable),
+            (Found::Record(record), _) => Ok(Some(record)),
+            (Found::NotLookedUp | Found::Nothing, Shape::Token) => Err(self.unknown_token()),
+            // A space before it, quotes around it: to the backend it would be a failed login.
+            (Found::NotLookedUp | Found::Nothing, Shape::Foreign) if request.shows_token() => {
+                Err(DenyReason::MistypedToken)
+            }
+            (Found::NotLookedUp | Found::Nothing, Shape::Foreign) => Ok(None),
+        }
+    }
+
+    fn unknown_token(&self) -> DenyReason {
+        match &self.facts.request.credential {
+            Credential::Basic { user, .. } if self.password_is_disabled(user) => DenyReason::UnknownTokenNorPassword,
+            _ => DenyReason::UnknownToken,
+        }
+    }
+
+    fn password_is_disabled(&self, user: &[u8]) -> bool {
+        let path = self.facts.request.path_below_context();
+        self.to == For::Backend && !self.settings.password_is_allowed(user, path)
+    }
+
+    fn may_pass_without_token(&self) -> Result<(), DenyReason> {
+        let request = self.facts.request;
+        refuse_if(request.context_user != ContextUser::Caller, DenyReason::OnBehalfOfRefused)?;
+        if self.to == For::ControlPlane {
+            return Ok(());
+        }
+        refuse_if(!self.settings.backend_authenticates, DenyReason::TokenRequired)?;
+        match &request.credential {
+            Credential::None | Credential::Unreadable => Ok(()),
+            Credential::Basic { user, .. } => refuse_if(self.password_is_disabled(user), DenyReason::PasswordDisabled),
+            Credential::Bearer { .. } | Credential::Foreign => {
+                let refused = self.settings.foreign_credentials == ForeignCredentials::Refuse;
+                refuse_if(refused, DenyReason::ForeignCredentialsRefused)
+            }
+        }
+    }
+
+    /// The user who came with this token.
+    fn caller(&self, token: &TokenRecord) -> Result<Owner, DenyReason> {
+        let Facts { request, known, .. } = self.facts;
+        match (&token.binding, &request.credential) {
+            (Binding::User(owner), Credential::Basic { user, .. }) => {
+                refuse_if(!owner.answers_to(user), DenyReason::WrongUser)?;
+                Ok(owner.clone())
+            }
+            (Binding::User(owner), _) => Ok(owner.clone()),
+            (Binding::Unbound, Credential::Basic { .. }) => match &known.caller {
+                Found::Record(user) => Ok(user.into()),
+                Found::Nothing | Found::NotLookedUp => Err(DenyReason::UnknownUser),
+                Found::Unreadable => Err(DenyReason::SnapshotUnreadable),
+            },
+            (Binding::Unbound, _) => Err(DenyReason::SchemeNotAllowed),
+        }
+    }
+
+    fn token_is_in_order(&self, token: &TokenRecord) -> Result<(), DenyReason> {
+        match token.state {
+            TokenState::Deleted => return Err(DenyReason::TokenDeleted),
+            TokenState::OwnerSuspended => return Err(DenyReason::OwnerSuspended),
+            TokenState::Active => {}
+        }
+        let beside = self.facts.known.caller.record().filter(|_| token.binding == Binding::Unbound);
+        refuse_if(beside.is_some_and(|user| user.suspended), DenyReason::UserSuspended)?;
+        refuse_if(token.is_not_yet_valid(self.facts.now), DenyReason::TokenNotYetValid)?;
+        refuse_if(token.is_expired(self.facts.now), DenyReason::TokenExpired)
+    }
+
+    fn tokens_may_be_used(&self, token: &TokenRecord, caller: &Owner) -> Result<(), DenyReason> {
+        let Settings { token_authentication, unbound_tokens, only_admins_create, .. } = self.settings;
+        let unbound = token.binding == Binding::Unbound;
+        let admins_only = *only_admins_create && !self.settings.users_may_use_tokens_created_for_them;
+        let manages = self.to == For::ControlPlane;
+        refuse_if(!token_authentication && !manages, DenyReason::TokensOff)?;
+        refuse_if(unbound && !unbound_tokens, DenyReason::UnboundTokensOff)?;
+        refuse_if(admins_only && !caller.sysadmin, DenyReason::TokensForAdminsOnly)?;
+        refuse_if(manages && (unbound || token.is_restricted()), DenyReason::CannotManage)
+    }
+
+    fn token_may_do_this(&self, token: &TokenRecord) -> Result<(), DenyReason> {
+        let Facts { request, known, .. } = self.facts;
+        refuse_if(token.is_restricted() && request.overrides_method, DenyReason::MethodOverride)?;
+        refuse_if(!token.addresses.allow(known.address), DenyReason::IpNotAllowed)?;
+        refuse_if(token.scope == Scope::ReadOnly && !request.only_reads(), DenyReason::ReadOnly)
+    }
+
+    /// As whom the request runs, and who asked for that if it is somebody else.
+    fn acting(&self, token: &TokenRecord, caller: Owner) -> Result<(Owner, Option<Owner>), DenyReason> {
+        let Facts { request, known, .. } = self.facts;
+        if request.context_user == ContextUser::Caller {
+            return Ok((caller, None));
+        }
+        let may = match self.settings.on_behalf_of {
+            OnBehalfOf::Off => false,
+            OnBehalfOf::Sysadmins => caller.sysadmin,
+            OnBehalfOf::Listed => names_hold(&self.settings.on_behalf_of_callers, &caller.name),
+        };
+        refuse_if(!may || token.binding == Binding::Unbound, DenyReason::OnBehalfOfRefused)?;
+        let user = match &known.context_user {
+            Found::Record(user) => user,
+            Found::Nothing | Found::NotLookedUp => return Err(DenyReason::ContextUserUnknown),
+            Found::Unreadable => return Err(DenyReason::SnapshotUnreadable),
+        };
+        refuse_if(user.suspended, DenyReason::ContextUserSuspended)?;
+        refuse_if(user.sysadmin && !caller.sysadmin, DenyReason::ContextUserIsSysadmin)?;
+        Ok((user.into(), Some(caller)))
+    }
+
+    fn backend_credential(&self) -> Result<Option<BackendCredential>, DenyReason> {
+        if self.to == For::ControlPlane || self.settings.identity != Identity::Credential {
+            return Ok(None);
+        }
+        match &self.facts.known.credential {
+            Found::Record(credential) => Ok(Some(credential.clone())),
+            Found::Nothing | Found::NotLookedUp => Err(DenyReason::NoBackendCredential),
+            Found::Unreadable => Err(DenyReason::SnapshotUnreadable),
+        }
+    }
+
+    fn assertion(&self) -> Option<For> {
+        let path = self.facts.request.path_below_context();
+        let wanted = || {
+            self.settings.identity == Identity::Assertion
+                && self.settings.assertion_paths.iter().any(|prefix| prefix.holds(path))
+        };
+        (self.to == For::ControlPlane || wanted()).then_some(self.to)
+    }
+}
+
+/// Whether the site's address rules hold for a request with this credential.
+pub(crate) fn ip_rules_concern(settings: &Settings, credential: &Credential) -> bool {
+    let concerned = *credential != Credential::None || settings.ip_rules_apply_to == IpRulesApplyTo::All;
+    concerned && !settings.ip_rules.is_empty()
+}
+
+fn refuse_if(condition: bool, reason: DenyReason) -> Result<(), DenyReason> {
+    if condition { Err(reason) } else { Ok(()) }
+}
+
 /// The proof that a token was admitted. Only [`decide`] makes one, and only a grant sets identity headers.
 #[derive(Debug)]
 pub struct Grant {
-    record: TokenRecord,
-    to_control_plane: bool,
+    token: TokenRecord,
+    user: Owner,
+    actor: Option<Owner>,
+    assertion: Option<For>,
+    credential: Option<BackendCredential>,
 }
 
 impl Grant {
     /// The token that was admitted.
     pub fn token(&self) -> &TokenRecord {
-        &self.record
+        &self.token
     }
 
-    /// The name of the user that the request runs as.
-    pub fn user(&self) -> &String {
-        &self.record.owner.name
+    /// The user as whom the request runs.
+    pub fn user(&self) -> &Owner {
+        &self.user
     }
 
-    /// Whether it goes to the control plane, which judges the credential again and so must see it.
-    pub(crate) fn to_control_plane(&self) -> bool {
-        self.to_control_plane
+    /// The name of the caller, if the request runs on behalf of somebody else.
+    pub fn actor(&self) -> Option<&str> {
+        self.actor.as_ref().map(|actor| actor.name.as_str())
     }
-}
 
-impl Snapshot<'_> {
-    /// Whether anything may be decided from it (U14).
-    pub fn is_ready(&self) -> bool {
-        match self {
-            Self::Missing => false,
-            Self::Ready { settings, age_ms } => settings.max_snapshot_age_ms.is_none_or(|max| *age_ms <= max),
-        }
+    /// For whom an assertion must be signed, if one must.
+    pub fn assertion(&self) -> Option<For> {
+        self.assertion
     }
-}
 
-/// Decides.
-pub fn decide(facts: &Facts<'_>) -> Verdict {
-    match judge(facts) {
-        Ok(verdict) => verdict,
-        Err(reason) => Verdict::Deny(reason),
+    pub(crate) fn credential(&self) -> Option<&BackendCredential> {
+        self.credential.as_ref()
     }
-}
-
-fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
-    let Facts { request, snapshot, found, now } = facts;
-
-    let to_control_plane = match request.area {
-        Err(Ambiguous) => return Err(DenyReason::AmbiguousPath), // principle 5
-        Ok(Area::Open | Area::Ready) if request.shows_token() => return Err(DenyReason::PathNotProtected), // U5
-        Ok(Area::Open | Area::Ready) => return Ok(Verdict::Pass), // U5
-        Ok(Area::Protected) => false,
-        Ok(Area::ControlPlane) => true,
-    };
-    if !snapshot.is_ready() {
-        return Err(DenyReason::NotReady); // U14
-    }
-    let secret = match &request.credential {
-        Credential::Unreadable => return Err(DenyReason::BadCredentials), // U15
-        Credential::None | Credential::Foreign if request.shows_token() => return Err(DenyReason::SchemeNotAllowed), // U3
-        Credential::None | Credential::Foreign => return Ok(Verdict::Pass), // U12
-        Credential::Basic { secret, .. } | Credential::Bearer { secret } => secret,
-    };
-    let record = match (found, Shape::of(secret.expose())) {
-        (_, Shape::Mistyped) => return Err(DenyReason::MistypedToken), // D2, U10
-        (Found::Unreadable, _) => return Err(DenyReason::SnapshotUnreadable), // principle 3
-        (Found::NotLookedUp | Found::Nothing, Shape::Token) => return Err(DenyReason::UnknownToken), // U10
-        (Found::NotLookedUp | Found::Nothing, Shape::Foreign) if request.shows_token() => {
-            return Err(DenyReason::MistypedToken); // U10: a space before it, quotes around it
-        }
-        (Found::NotLookedUp | Found::Nothing, Shape::Foreign) => return Ok(Verdict::Pass), // U11, U12
-        (Found::Token(record), _) => record,
-    };
-    if let Credential::Basic { user, .. } = &request.credential
-        && !record.owner.answers_to(user)
-    {
-        return Err(DenyReason::WrongUser); // U1, U4
-    }
-    match record.state {
-        TokenState::Deleted => return Err(DenyReason::TokenDeleted), // U8
-        TokenState::OwnerSuspended => return Err(DenyReason::OwnerSuspended), // U8
-        TokenState::Active => {}
-    }
-    if record.is_not_yet_valid(*now) {
-        return Err(DenyReason::TokenNotYetValid); // U8
-    }
-    if record.is_expired(*now) {
-        return Err(DenyReason::TokenExpired); // U8
-    }
-    Ok(Verdict::Admit(Grant { record: record.clone(), to_control_plane }))
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-    use super::*;
-    use crate::{Owner, Site, token};
-    use base64::Engine as _;
-    use std::borrow::ToOwned as _;
-    use std::format;
-    use std::string::String;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-
-    fn token() -> String {
-        String::from_utf8(token::mint([1; 32]).expose().to_vec()).unwrap()
-    }
-
-    fn basic(user: &str, secret: &str) -> String {
-        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{secret}")))
-    }
-
-    fn record() -> TokenRecord {
-        TokenRecord {
-            id: "id".to_owned(),
-            owner: Owner { name: "alice".to_owned(), email: Some("alice@example.org".to_owned()) },
-            created_at: Timestamp::from_millis(0),
-            valid_from: None,
-            expires_at: None,
-            state: TokenState::Active,
-        }
-    }
-
-    fn verdict_at(path: &str, authorization: &str, found: Found, now: Timestamp) -> Verdict {
-        let headers = [(":path", path), ("authorization", authorization)];
-        let request = Request::read(&headers, &Site::default());
-        let settings = Settings::default();
-        decide(&Facts {
-            request: &request,
-            snapshot: Snapshot::Ready { settings: &settings, age_ms: 0 },
-            found: &found,
-            now,
-        })
-    }
-
-    fn verdict(authorization: &str, found: Found) -> Result<String, DenyReason> {
-        match verdict_at("/rest/x", authorization, found, NOW) {
-            Verdict::Admit(grant) => Ok(grant.user().clone()),
-            Verdict::Pass => Ok("(passed)".to_owned()),
-            Verdict::Deny(reason) => Err(reason),
-        }
-    }
-
-    #[test]
-    fn u1_u2_name_email_and_bearer_are_admitted() {
-        for authorization in [
-            basic("alice", &token()),
-            basic("ALICE", &token()),
-            basic("Alice@Example.org", &token()),
-            format!("Bearer {}", token()),
-        ] {
-            assert_eq!(verdict(&authorization, Found::Token(record())), Ok("alice".to_owned()), "{authorization}");
-        }
-    }
-
-    #[test]
-    fn u4_another_users_name_is_refused() {
-        assert_eq!(verdict(&basic("bob", &token()), Found::Token(record())), Err(DenyReason::WrongUser));
-        assert_eq!(verdict(&basic("", &token()), Found::Token(record())), Err(DenyReason::WrongUser));
-    }
-
-    #[test]
-    fn u8_state_and_time() {
-        let states =
-            [(TokenState::Deleted, DenyReason::TokenDeleted), (TokenState::OwnerSuspended, DenyReason::OwnerSuspended)];
-        for (state, reason) in states {
-            assert_eq!(
-                verdict(&basic("alice", &token()), Found::Token(TokenRecord { state, ..record() })),
-                Err(reason)
-            );
-        }
-        let bounded = || TokenRecord {
-            valid_from: Some(Timestamp::from_millis(1000)),
-            expires_at: Some(Timestamp::from_millis(2000)),
-            ..record()
-        };
-        let at = |millis| match verdict_at(
-            "/rest/x",
-            &basic("alice", &token()),
-            Found::Token(bounded()),
-            Timestamp::from_millis(millis),
-        ) {
-            Verdict::Deny(reason) => Some(reason),
-            Verdict::Admit(_) | Verdict::Pass => None,
-        };
-        assert_eq!(at(999), Some(DenyReason::TokenNotYetValid));
-        assert_eq!(at(1000), None);
-        assert_eq!(at(1999), None);
-        assert_eq!(at(2000), Some(DenyReason::TokenExpired), "at the very instant of expiry a token is expired");
-    }
-
-    #[test]
-    fn u10_what_looks_like_ours_and_is_not_is_never_passed_on() {
-        assert_eq!(verdict(&basic("alice", &token()), Found::Nothing), Err(DenyReason::UnknownToken));
-        assert_eq!(verdict(&format!("Bearer {}", token()), Found::Nothing), Err(DenyReason::UnknownToken));
-        let cut_off = &token()[..20];
-        assert_eq!(verdict(&basic("alice", cut_off), Found::NotLookedUp), Err(DenyReason::MistypedToken));
-    }
-
-    #[test]
-    fn u11_u12_what_is_not_ours_is_passed_on() {
-        assert_eq!(verdict(&basic("alice", "wonderland"), Found::Nothing), Ok("(passed)".to_owned()));
-        assert_eq!(verdict("Bearer somebody.elses.jwt", Found::Nothing), Ok("(passed)".to_owned()));
-        assert_eq!(verdict("Negotiate YII=", Found::NotLookedUp), Ok("(passed)".to_owned()));
-        assert_eq!(verdict("", Found::NotLookedUp), Ok("(passed)".to_owned()));
-    }
-
-    #[test]
-    fn u5_on_an_open_path_a_token_is_refused_and_all_else_passes() {
-        let at = |authorization: &str| verdict_at("/login", authorization, Found::NotLookedUp, NOW);
-        assert!(matches!(at(&basic("alice", &token())), Verdict::Deny(DenyReason::PathNotProtected)));
-        assert!(matches!(at(&basic("alice", "wonderland")), Verdict::Pass));
-        assert!(matches!(at("Basic !!!!"), Verdict::Pass), "unreadable, but not ours to refuse here");
-    }
-
-    #[test]
-    fn u14_nothing_is_decided_from_no_snapshot_or_an_old_one() {
-        let request = Request::read(&[(":path", "/rest/x")], &Site::default());
-        let settings = Settings { max_snapshot_age_ms: Some(1000) };
-        let decided =
-            |snapshot| match decide(&Facts { request: &request, snapshot, found: &Found::NotLookedUp, now: NOW }) {
-                Verdict::Deny(reason) => Some(reason),
-                Verdict::Admit(_) | Verdict::Pass => None,
-            };
-        assert_eq!(decided(Snapshot::Missing), Some(DenyReason::NotReady));
-        assert_eq!(decided(Snapshot::Ready { settings: &settings, age_ms: 1001 }), Some(DenyReason::NotReady));
-        assert_eq!(decided(Snapshot::Ready { settings: &settings, age_ms: 1000 }), None);
-    }
-
-    #[test]
-    fn principle_3_an_unreadable_shard_refuses() {
-        assert_eq!(verdict(&basic("alice", &token()), Found::Unreadable), Err(DenyReason::SnapshotUnreadable));
-        assert_eq!(verdict(&basic("alice", "wonderland"), Found::Unreadable), Err(DenyReason::SnapshotUnreadable));
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@
 
 use crate::hash::{hmac_sha256, hmac_sha256_matches};
 use crate::shard::SHARD_LEN_MAX;
-use crate::{SealKey, ShardCount, Timestamp};
+use crate::{Layout, SealKey, Timestamp};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -47,7 +47,8 @@ pub const HOLD_SECONDS: u64 = 20;
 /// only keeps recorded questions from being played again for ever.
 pub const CLOCK_DIFFERENCE_MAX_MS: u64 = 15 * 60 * 1000;
 
-const VERSION: u8 = 1;
+/// Version 1 knew tokens alone; it was never released.
+const VERSION: u8 = 2;
 const MAC_LEN: usize = 32;
 
 /// The secret that proxy and control plane share.
@@ -119,7 +120,7 @@ pub struct Position {
     /// not taken for the one that was lost.
     pub tag: u64,
     /// The number of shards.
-    pub shards: ShardCount,
+    pub layout: Layout,
 }
 
 /// What a proxy asks.
@@ -143,7 +144,7 @@ pub struct Ask {
 
 /// Where a full sync stands. The control plane makes it; the proxy only brings it back.
 ///
-/// First come the shards in order. Then comes what changed while they went out, and the settings, on pages whose
+/// First come the shards in order, those of tokens before those of users. Then comes what changed while they went out, and the settings, on pages whose
 /// `shard` is not below the number of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
@@ -157,7 +158,7 @@ pub struct Cursor {
 impl Cursor {
     /// Whether the page holds shards in order, and not what changed meanwhile.
     pub fn in_shards(&self) -> bool {
-        self.shard < self.from.shards.get()
+        self.shard < self.from.layout.shards()
     }
 }
 
@@ -223,6 +224,27 @@ pub enum ItemKey {
     Settings,
     /// The shard of tokens with this number.
     Tokens(u32),
+    /// The shard of users with this number.
+    Users(u32),
+}
+
+impl Layout {
+    /// The shard with this number, counted through all kinds.
+    pub fn shard(self, number: u32) -> Option<ItemKey> {
+        match number.checked_sub(self.tokens.get()) {
+            None => Some(ItemKey::Tokens(number)),
+            Some(number) => (number < self.users.get()).then_some(ItemKey::Users(number)),
+        }
+    }
+
+    /// Whether there is this value in a snapshot.
+    pub fn has(self, key: ItemKey) -> bool {
+        match key {
+            ItemKey::Settings => true,
+            ItemKey::Tokens(number) => number < self.tokens.get(),
+            ItemKey::Users(number) => number < self.users.get(),
+        }
+    }
 }
 
 impl Ask {
@@ -291,7 +313,8 @@ mod tests {
     }
 
     fn position() -> Position {
-        Position { epoch: 1, revision: 2, tag: 3, shards: ShardCount::from_bits(6).unwrap() }
+        let shards = crate::ShardCount::from_bits(6).unwrap();
+        Position { epoch: 1, revision: 2, tag: 3, layout: Layout { tokens: shards, users: shards } }
     }
 
     fn ask() -> Ask {

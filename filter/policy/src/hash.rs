@@ -1,4 +1,5 @@
-//! Keyed hashes of tokens (requirement D1): `HMAC-SHA-256(key, SHA-256(token))`, compared in constant time.
+//! Keyed hashes: of tokens (requirement D1), `HMAC-SHA-256(key, SHA-256(token))`, compared in constant time; and of
+//! users' names.
 //!
 //! The plain SHA-256 inside lets a token be imported by its hash alone; the key, which is never in the database, makes
 //! the stored value useless to whoever reads the database. Rotating the key needs no token: the stored hash is hashed
@@ -25,6 +26,11 @@ impl HashKey {
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
+
+    /// The hash of bytes under this key.
+    pub fn hash(&self, bytes: &[u8]) -> KeyedHash {
+        KeyedHash(hmac_sha256(&self.0, &[bytes]))
+    }
 }
 
 impl fmt::Debug for HashKey {
@@ -44,13 +50,13 @@ impl HashKeys {
     }
 
     /// The hash under which a secret is stored, should it be a token.
-    pub fn hash(&self, secret: &Secret) -> TokenHash {
+    pub fn hash(&self, secret: &Secret) -> KeyedHash {
         self.chain(Sha256::digest(secret.expose()).into())
     }
 
     /// The same for a token of which only the SHA-256 is known.
-    pub fn chain(&self, sha256: [u8; 32]) -> TokenHash {
-        TokenHash(self.0.iter().fold(sha256, |hash, key| hmac_sha256(&key.0, &[&hash])))
+    pub fn chain(&self, sha256: [u8; 32]) -> KeyedHash {
+        KeyedHash(self.0.iter().fold(sha256, |hash, key| hmac_sha256(&key.0, &[&hash])))
     }
 
     pub(crate) fn keys(&self) -> &[HashKey] {
@@ -58,11 +64,11 @@ impl HashKeys {
     }
 }
 
-/// A token's keyed hash: the only form in which a token is stored or sent.
+/// A keyed hash. Of a token it is the only form in which the token is stored or sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TokenHash([u8; 32]);
+pub struct KeyedHash([u8; 32]);
 
-impl TokenHash {
+impl KeyedHash {
     /// From stored bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -80,15 +86,15 @@ impl TokenHash {
     }
 }
 
-impl ConstantTimeEq for TokenHash {
+impl ConstantTimeEq for KeyedHash {
     fn ct_eq(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
     }
 }
 
-impl fmt::Debug for TokenHash {
+impl fmt::Debug for KeyedHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("TokenHash(…)")
+        formatter.write_str("KeyedHash(…)")
     }
 }
 
@@ -134,7 +140,7 @@ mod tests {
         let two = HashKeys::new(vec![HashKey::new([1; 32]), HashKey::new([2; 32])]).unwrap();
         let secret = Secret::new(b"token".to_vec());
         let rehashed = hmac_sha256(&[2; 32], &[one.hash(&secret).as_bytes()]);
-        assert_eq!(two.hash(&secret), TokenHash(rehashed));
+        assert_eq!(two.hash(&secret), KeyedHash(rehashed));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The header edits that carry a verdict to the backend.
 
-use crate::{Request, Site, SiteError, Verdict};
+use crate::assertion::For;
+use crate::{Grant, Request, Site, SiteError, Verdict};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -17,6 +18,10 @@ pub struct IdentityHeaders {
     pub email: String,
     /// The token's public id.
     pub token_id: String,
+    /// The caller, where the request runs on behalf of somebody else.
+    pub actor: String,
+    /// The signed assertion. Under the name `authorization` it goes as `Bearer`.
+    pub assertion: String,
 }
 
 impl Default for IdentityHeaders {
@@ -25,6 +30,8 @@ impl Default for IdentityHeaders {
             user: "x-forwarded-user".into(),
             email: "x-forwarded-email".into(),
             token_id: "x-tokengate-token-id".into(),
+            actor: "x-tokengate-actor".into(),
+            assertion: "x-tokengate-assertion".into(),
         }
     }
 }
@@ -33,24 +40,42 @@ impl Default for IdentityHeaders {
 /// backend prepared for them must not be told lies by a client today.
 const RESERVED_PREFIX: &[u8] = b"x-tokengate-";
 
+/// Headers by which a client tells some backends another path than the one that was judged (IIS, and frameworks that
+/// follow it): nobody's to set.
+const OTHER_PATHS: [&[u8]; 2] = [b"x-original-url", b"x-rewrite-url"];
+
+/// Headers by which a client tells some backends another method than the one that was judged.
+const OTHER_METHODS: [&[u8]; 3] = [b"x-http-method-override", b"x-http-method", b"x-method-override"];
+
+/// The header that names the user on whose behalf the request is to run (U7).
+pub const CONTEXT_USER: &[u8] = b"contextuser";
+
 impl IdentityHeaders {
-    /// Whether only Tokengate may set a header of this name. Many servers (CGI, WSGI, PHP) write names as variables
+    /// Whether a client's header of this name goes no further: only Tokengate may set it, or nobody. Many servers (CGI, WSGI, PHP) write names as variables
     /// and make one character of all that is neither letter nor digit, so the twin of a name counts as the name.
     pub fn is_reserved(&self, name: &[u8]) -> bool {
-        let is = |reserved: &[u8]| name.len() == reserved.len() && begins_like(name, reserved);
-        [&self.user, &self.email, &self.token_id].iter().any(|reserved| is(reserved.as_bytes()))
+        let Self { user, email, token_id, actor, assertion } = self;
+        let identity = [user, email, token_id, actor, assertion].map(String::as_bytes);
+        identity.into_iter().filter(|reserved| *reserved != AUTHORIZATION).any(|reserved| is_like(name, reserved))
+            || OTHER_PATHS.iter().any(|reserved| is_like(name, reserved))
             || begins_like(name, RESERVED_PREFIX)
     }
 
     pub(crate) fn check(&self) -> Result<(), SiteError> {
-        let names =
-            [("identity.user", &self.user), ("identity.email", &self.email), ("identity.token_id", &self.token_id)];
+        let names = [
+            ("identity_headers.user", &self.user),
+            ("identity_headers.email", &self.email),
+            ("identity_headers.token_id", &self.token_id),
+            ("identity_headers.actor", &self.actor),
+            ("identity_headers.assertion", &self.assertion),
+        ];
         for (index, (field, name)) in names.iter().enumerate() {
             let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             if name.is_empty() || name.len() > 64 || !name.chars().all(is_name) {
                 return Err(SiteError { field, must: "must be a header name in lower case, of at most 64 characters" });
             }
-            if TAKEN.contains(&name.as_str()) || name.as_str() == MARK.0 {
+            let bearer = name.as_bytes() == AUTHORIZATION && *field == "identity_headers.assertion";
+            if (TAKEN.contains(&name.as_str()) && !bearer) || name.as_str() == MARK.0 {
                 return Err(SiteError { field, must: "must not be a header that HTTP or the proxy needs for itself" });
             }
             if names.iter().skip(index.saturating_add(1)).any(|(_, other)| other == name) {
@@ -64,6 +89,17 @@ impl IdentityHeaders {
 /// Headers that an identity must not be written over.
 const TAKEN: [&str; 8] =
     ["authorization", "connection", "content-length", "cookie", "host", "te", "transfer-encoding", "x-request-id"];
+
+const AUTHORIZATION: &[u8] = b"authorization";
+
+/// Whether a header by this name overrides the method for some backend.
+pub(crate) fn overrides_method(name: &[u8]) -> bool {
+    OTHER_METHODS.iter().any(|other| is_like(name, other))
+}
+
+fn is_like(name: &[u8], reserved: &[u8]) -> bool {
+    name.len() == reserved.len() && begins_like(name, reserved)
+}
 
 fn begins_like(name: &[u8], reserved: &[u8]) -> bool {
     name.get(..reserved.len()).is_some_and(|start| {
@@ -88,30 +124,46 @@ pub enum HeaderEdit {
     },
 }
 
-/// What to change before a request goes on; nothing for one that does not.
+/// What to change before a request goes on; nothing for one that does not. `assertion` is what the grant wants signed
+/// ([`crate::Grant::assertion`]).
 ///
 /// The client's own identity headers are emptied first, on every path: otherwise anyone may claim to be anyone.
-pub fn edits(verdict: &Verdict, request: &Request, site: &Site) -> Vec<HeaderEdit> {
+pub fn edits(verdict: &Verdict, request: &Request, site: &Site, assertion: Option<&str>) -> Vec<HeaderEdit> {
     let mut edits: Vec<HeaderEdit> =
         request.forged.iter().map(|name| HeaderEdit::Blank { name: name.clone() }).collect();
-    let mut set = |name: &str, value: &str| edits.push(HeaderEdit::Set { name: name.into(), value: value.into() });
     match verdict {
         Verdict::Deny(_) => return Vec::new(),
         Verdict::Pass => {}
-        Verdict::Admit(grant) if grant.to_control_plane() => {}
         Verdict::Admit(grant) => {
-            let token = grant.token();
-            set(&site.identity.user, grant.user());
-            if let Some(email) = &token.owner.email {
-                set(&site.identity.email, email);
-            }
-            set(&site.identity.token_id, &token.id);
-            edits.push(HeaderEdit::Blank { name: b"authorization".to_vec() });
+            edits.extend([AUTHORIZATION, CONTEXT_USER].map(|name| HeaderEdit::Blank { name: name.to_vec() }));
+            edits.extend(identity(grant, &site.identity, assertion));
         }
     }
     edits.push(HeaderEdit::Set { name: MARK.0.into(), value: MARK.1.into() });
     edits
 }
+
+/// Whom a grant names, and how. The control plane is told by the assertion alone.
+fn identity(grant: &Grant, names: &IdentityHeaders, assertion: Option<&str>) -> Vec<HeaderEdit> {
+    let set = |name: &str, value: &str| HeaderEdit::Set { name: name.into(), value: value.into() };
+    if grant.assertion() == Some(For::ControlPlane) {
+        return assertion.map(|assertion| set(ASSERTION, assertion)).into_iter().collect();
+    }
+    let mut edits = alloc::vec![set(&names.user, &grant.user().name), set(&names.token_id, &grant.token().id)];
+    edits.extend(grant.user().email.as_ref().map(|email| set(&names.email, email)));
+    edits.extend(grant.actor().map(|actor| set(&names.actor, actor)));
+    edits.extend(assertion.map(|assertion| match names.assertion.as_bytes() {
+        AUTHORIZATION => set("authorization", &["Bearer ", assertion].concat()),
+        _ => set(&names.assertion, assertion),
+    }));
+    // The one place where a backend credential leaves: to the backend, in place of the token.
+    let credential = grant.credential().and_then(|credential| core::str::from_utf8(credential.expose()).ok());
+    edits.extend(credential.map(|value| set("authorization", value)));
+    edits
+}
+
+/// The header in which the control plane is told who is calling.
+pub const ASSERTION: &str = "x-tokengate-assertion";
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +179,8 @@ mod tests {
             "x-forwarded_email",
             "x-forwarded.user",
             "x-tokengate-any",
+            "x-original-url",
+            "X_Rewrite_Url",
         ] {
             assert!(names.is_reserved(name.as_bytes()), "{name}");
         }

@@ -7,12 +7,12 @@
 //! The way of a request, each arrow a function:
 //!
 //! ```text
-//! header bytes ─ Request::read ─▶ Credential ─ HashKeys::hash ─▶ TokenHash ─ Shard::find ─▶ TokenRecord
+//! header bytes ─ Request::read ─▶ Credential ─ Known::gather: HashKeys::hash ─▶ KeyedHash ─ Shard::find ─▶ TokenRecord
 //!              ─ decide ─▶ Verdict ─ headers::edits ─▶ header edits, or problem::Problem ─▶ a reply of ours
 //! ```
 //!
 //! ```
-//! use policy::{Facts, Found, Request, Settings, Site, Snapshot, Timestamp, Verdict, decide, DenyReason};
+//! use policy::{Facts, Known, Request, Settings, Site, Snapshot, Timestamp, Verdict, decide, DenyReason};
 //!
 //! let site = Site::default();
 //! let headers: [(&[u8], &[u8]); 2] = [(b":path", b"/rest/api/2/issue/JRA-1"), (b"authorization", b"Bearer tgt_typo")];
@@ -21,14 +21,13 @@
 //! let verdict = decide(&Facts {
 //!     request: &request,
 //!     snapshot: Snapshot::Ready { settings: &settings, age_ms: 0 },
-//!     found: &Found::NotLookedUp,
+//!     known: &Known::default(),
 //!     now: Timestamp::from_millis(1_800_000_000_000),
 //! });
 //! assert!(matches!(verdict, Verdict::Deny(DenyReason::MistypedToken)));
 //! ```
 //!
-//! Deliberately without: restrictions, address rules and the settings that go with them (they have their own issues),
-//! and everything that is the host's: reading shared data, writing headers, asking the time.
+//! Deliberately without: restrictions (they have their own issue), and everything that is the host's: reading shared data, writing headers, asking the time.
 #![no_std]
 #![cfg_attr(
     test,
@@ -42,10 +41,13 @@
 
 extern crate alloc;
 
+pub mod address;
+pub mod assertion;
 pub mod calls;
 pub mod credential;
 mod decide;
 mod deny;
+mod facts;
 pub mod feed;
 pub mod hash;
 pub mod headers;
@@ -53,18 +55,22 @@ pub mod path;
 pub mod problem;
 pub mod record;
 mod request;
+pub mod seal;
 pub mod settings;
 pub mod shard;
 mod site;
 mod time;
 pub mod token;
 
-pub use decide::{Facts, Found, Grant, Snapshot, Verdict, decide};
+pub use address::IpRule;
+pub use decide::{Grant, Verdict, decide};
 pub use deny::DenyReason;
-pub use hash::{HashKey, HashKeys, TokenHash};
-pub use record::{Owner, TokenRecord, TokenState};
+pub use facts::{Facts, Found, Known, Snapshot, Sources};
+pub use hash::{HashKey, HashKeys, KeyedHash};
+pub use record::{Addresses, Binding, Owner, Record, Scope, TokenRecord, TokenState, UserRecord};
 pub use request::Request;
-pub use settings::{FilterKeys, SealKey, Settings};
-pub use shard::{Shard, ShardCount, ShardError};
+pub use seal::SealKey;
+pub use settings::{FilterKeys, Settings};
+pub use shard::{Layout, Shard, ShardCount, ShardError};
 pub use site::{Site, SiteError};
 pub use time::Timestamp;

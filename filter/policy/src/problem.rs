@@ -31,18 +31,33 @@ pub struct Problem<'a> {
     /// Under which to look in the logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<&'a str>,
+    /// Where people find help: the administrator's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help_url: Option<&'a str>,
+    /// What is wrong with a document, place by place.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub errors: &'a [Fault],
+}
+
+/// One thing that is wrong with a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// What is wrong.
+    pub detail: String,
+    /// Where: a JSON pointer as a URI fragment, such as `#/ip_rules/3`.
+    pub pointer: String,
 }
 
 impl<'a> Problem<'a> {
     /// A problem with this status and code.
     pub fn new(status: u16, code: &'a str, detail: &'a str, request_id: Option<&'a str>) -> Self {
         let kind = ["urn:tokengate:problem:", code].concat();
-        Self { kind, title: title(status), status, detail, code, request_id }
+        Self { kind, title: title(status), status, detail, code, request_id, help_url: None, errors: &[] }
     }
 
     /// The problem that a refusal is.
-    pub fn of(reason: DenyReason, request_id: Option<&'a str>) -> Self {
-        Self::new(reason.status(), reason.code(), reason.sentence(), request_id)
+    pub fn of(reason: DenyReason, request_id: Option<&'a str>, help_url: Option<&'a str>) -> Self {
+        Self { help_url, ..Self::new(reason.status(), reason.code(), reason.sentence(), request_id) }
     }
 
     /// The body.

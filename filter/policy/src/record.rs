@@ -1,17 +1,27 @@
-//! What a proxy knows of a token.
+//! What a proxy knows of a token, and of a user.
 
+use crate::IpRule;
 use crate::Timestamp;
 use crate::token;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+/// What shards hold.
+pub trait Record: Serialize + DeserializeOwned {}
+
+impl Record for TokenRecord {}
+impl Record for UserRecord {}
 
 /// A token as the proxies see it: enough to decide, and nothing that would let anyone make or guess one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRecord {
     /// The public id, for logs and for the backend.
     pub id: String,
-    /// For whom it speaks.
-    pub owner: Owner,
+    /// For whom it works.
+    pub binding: Binding,
     /// When it was made.
     pub created_at: Timestamp,
     /// The first instant at which it works; `None`: from the start.
@@ -20,6 +30,70 @@ pub struct TokenRecord {
     pub expires_at: Option<Timestamp>,
     /// Whether it, and its owner, are still in order.
     pub state: TokenState,
+    /// What may be done with it (L9).
+    pub scope: Scope,
+    /// From where (L9).
+    pub addresses: Addresses,
+}
+
+/// For whom a token works (U4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Binding {
+    /// For this user alone.
+    User(Owner),
+    /// For any active known user who is named in `Basic` beside it.
+    Unbound,
+}
+
+/// What may be done with a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// Whatever its user may.
+    #[serde(rename = "full")]
+    Full,
+    /// GET, HEAD and OPTIONS.
+    #[serde(rename = "read_only")]
+    ReadOnly,
+}
+
+/// From where a token works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Addresses {
+    /// From everywhere.
+    Any,
+    /// From these; never an empty list.
+    Only(Vec<IpRule>),
+}
+
+impl Addresses {
+    /// Whether a client at this address may use it; one whose address nobody knows is nowhere.
+    pub fn allow(&self, address: Option<IpAddr>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(rules) => address.is_some_and(|address| rules.iter().any(|rule| rule.contains(address))),
+        }
+    }
+}
+
+/// A user as the proxies see one: for unbound tokens, for requests on behalf of others, and for backend credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRecord {
+    /// The name, as the backend knows it.
+    pub name: String,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// Whether they administer.
+    pub sysadmin: bool,
+    /// Whether nothing works for them.
+    pub suspended: bool,
+    /// What the backend wants to see of them, sealed ([`crate::credential::BackendCredential::seal`]).
+    pub credential: Option<Vec<u8>>,
+}
+
+impl From<&UserRecord> for Owner {
+    fn from(user: &UserRecord) -> Self {
+        Self { name: user.name.clone(), email: user.email.clone(), sysadmin: user.sysadmin }
+    }
 }
 
 /// The user whose token it is.
@@ -29,6 +103,8 @@ pub struct Owner {
     pub name: String,
     /// The e-mail address, which serves in place of the name (U1).
     pub email: Option<String>,
+    /// Whether they administer.
+    pub sysadmin: bool,
 }
 
 /// A token's standing apart from time.
@@ -74,6 +150,12 @@ impl TokenRecord {
     pub fn is_not_yet_valid(&self, now: Timestamp) -> bool {
         self.valid_from.is_some_and(|start| now < start)
     }
+
+    /// Whether it is restricted in any way. Such a token manages nothing (M5).
+    pub fn is_restricted(&self) -> bool {
+        let Self { id: _, binding: _, created_at: _, valid_from: _, expires_at: _, state: _, scope, addresses } = self;
+        *scope != Scope::Full || *addresses != Addresses::Any
+    }
 }
 
 /// The limits of what a record may hold, kept by the control plane when it is made, so that a shard stays small.
@@ -82,6 +164,8 @@ pub mod limits {
     pub const USER_NAME_LEN_MAX: usize = 255;
     /// Bytes of an e-mail address (RFC 5321, section 4.5.3.1, as commonly read).
     pub const EMAIL_LEN_MAX: usize = 254;
+    /// Address rules of a token (L9): a shard holds some tokens, and travels whole.
+    pub const TOKEN_ADDRESSES_MAX: usize = 50;
     /// Characters of a label (M5).
     pub const LABEL_CHARS_MAX: usize = 200;
 }
@@ -141,7 +225,7 @@ mod tests {
 
     #[test]
     fn u1_name_or_email_without_regard_to_case() {
-        let owner = Owner { name: "Émile".into(), email: Some("emile@example.org".into()) };
+        let owner = Owner { name: "Émile".into(), email: Some("emile@example.org".into()), sysadmin: false };
         assert!(owner.answers_to("éMILE".as_bytes()));
         assert!(owner.answers_to(b"EMILE@example.ORG"));
         assert!(!owner.answers_to(b"emile"));

@@ -1,21 +1,41 @@
 //! The facts of a request, read from its headers once.
 
 use crate::credential::{Credential, Secret, shows_token};
-use crate::path::{Ambiguous, Area, without_query};
-use crate::{HashKeys, Site, TokenHash};
+use crate::headers::{CONTEXT_USER, overrides_method};
+use crate::path::{Ambiguous, Area, Reading, below_context, without_query};
+use crate::record::limits::EMAIL_LEN_MAX;
+use crate::{HashKeys, KeyedHash, Site};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// What a verdict needs to know of a request.
 #[derive(Debug)]
 pub struct Request {
-    pub(crate) area: Result<Area, Ambiguous>,
+    pub(crate) reading: Result<Reading, Ambiguous>,
     pub(crate) credential: Credential,
     /// The values of all headers that carry credentials.
     credential_values: Vec<Secret>,
+    pub(crate) context_user: ContextUser,
+    pub(crate) overrides_method: bool,
+    method: Vec<u8>,
     pub(crate) path: Vec<u8>,
-    /// Names of headers that the client sent and that only Tokengate may set.
+    /// Where in `path` that begins which is below the context path.
+    below_context: usize,
+    /// Names of headers that the client sent and that go no further.
     pub(crate) forged: Vec<Vec<u8>>,
     request_id: Vec<u8>,
+    is_grpc: bool,
+}
+
+/// On whose behalf the request is to run (U7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ContextUser {
+    /// On the caller's own.
+    Caller,
+    /// On this user's, by name or e-mail address.
+    Named(String),
+    /// The header came more than once, or holds no name.
+    Unreadable,
 }
 
 impl Request {
@@ -27,12 +47,13 @@ impl Request {
         };
         let mut targets = values(b":path");
         let target = targets.next();
-        let area = match (target, targets.next()) {
-            (Some(target), None) => Area::of(target, site),
+        let reading = match (target, targets.next()) {
+            (Some(target), None) => Reading::of(target, site),
             _ => Err(Ambiguous),
         };
+        let path = without_query(target.unwrap_or_default());
         Self {
-            area,
+            reading,
             // A token belongs to us, in whatever header it comes; one for a proxy is not for the backend to see.
             credential: if values(b"proxy-authorization").any(shows_token) {
                 Credential::Unreadable
@@ -43,13 +64,18 @@ impl Request {
                 .chain(values(b"proxy-authorization"))
                 .map(|value| Secret::new(value.to_vec()))
                 .collect(),
-            path: without_query(target.unwrap_or_default()).to_vec(),
+            context_user: ContextUser::read(values(CONTEXT_USER)),
+            overrides_method: headers.iter().any(|(name, _)| overrides_method(name.as_ref())),
+            method: values(b":method").next().unwrap_or_default().to_vec(),
+            path: path.to_vec(),
+            below_context: below_context(path, site).map_or(0, |below| path.len().saturating_sub(below.len())),
             forged: headers
                 .iter()
                 .filter(|(name, _)| site.identity.is_reserved(name.as_ref()))
                 .map(|(name, _)| name.as_ref().to_vec())
                 .collect(),
             request_id: values(b"x-request-id").next().unwrap_or_default().to_vec(),
+            is_grpc: values(b"content-type").next().is_some_and(is_grpc),
         }
     }
 
@@ -58,18 +84,38 @@ impl Request {
         self.credential.is_token() || self.credential_values.iter().any(|value| shows_token(value.expose()))
     }
 
+    /// The path as settings mean one: below the context path, without the query.
+    pub(crate) fn path_below_context(&self) -> &[u8] {
+        self.path.get(self.below_context..).unwrap_or_default()
+    }
+
+    /// Whether the method only reads (L9).
+    pub(crate) fn only_reads(&self) -> bool {
+        matches!(self.method.as_slice(), b"GET" | b"HEAD" | b"OPTIONS")
+    }
+
+    /// Whether a refusal must be told as gRPC tells one (U13).
+    pub fn is_grpc(&self) -> bool {
+        self.is_grpc
+    }
+
     /// Whether this asks the filter itself whether it is ready.
     pub fn asks_ready(&self) -> bool {
-        self.area == Ok(Area::Ready)
+        self.area() == Some(Area::Ready)
     }
 
     /// Whether a verdict depends on anything but the request itself.
     pub fn needs_snapshot(&self) -> bool {
-        matches!(self.area, Ok(Area::Protected | Area::ControlPlane))
+        matches!(self.area(), Some(Area::Protected | Area::ControlPlane))
+    }
+
+    /// The part of the site to which it belongs, if all readers agree on one.
+    pub(crate) fn area(&self) -> Option<Area> {
+        self.reading.ok().map(|reading| reading.area)
     }
 
     /// The hash under which to look in the snapshot, if anything is to be looked up.
-    pub fn token_hash(&self, keys: &HashKeys) -> Option<TokenHash> {
+    pub(crate) fn token_hash(&self, keys: &HashKeys) -> Option<KeyedHash> {
         let secret = self.credential.to_look_up().filter(|_| self.needs_snapshot())?;
         Some(keys.hash(secret))
     }
@@ -78,4 +124,28 @@ impl Request {
     pub fn request_id(&self) -> Option<&str> {
         core::str::from_utf8(&self.request_id).ok().filter(|id| !id.is_empty() && id.len() <= 128)
     }
+}
+
+impl ContextUser {
+    fn read<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Self {
+        let Some(value) = values.next() else {
+            return Self::Caller;
+        };
+        match core::str::from_utf8(value).map(str::trim) {
+            // No name and no e-mail address is longer than this, or holds a comma by which two headers were joined.
+            Ok(name)
+                if !name.is_empty() && name.len() <= EMAIL_LEN_MAX.saturating_add(1) && values.next().is_none() =>
+            {
+                Self::Named(name.into())
+            }
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+/// `application/grpc`, alone or with a suffix or parameters.
+fn is_grpc(content_type: &[u8]) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+        && content_type.get(GRPC.len()).is_none_or(|next| matches!(next, b'+' | b';' | b' '))
 }

@@ -1,120 +1,196 @@
-//! The settings as the proxies receive them, and the keys sealed inside.
+//! The settings: one typed document, the same for the control plane and for the proxies.
 //!
-//! The document travels beside the tokens, so it is authenticated like them; but a proxy's shared data may be read by
-//! whoever can read the proxy's memory dumps, so the keys in it are encrypted (XChaCha20-Poly1305) under a key that is
-//! derived from the sync key, and opened only inside the filter.
+//! Administrators see and change it as JSON, under the names of the fields below; a change is checked as a whole, and
+//! every error in it is told with its place. Proxies get it beside the tokens, with the keys that they need sealed
+//! inside: the document is authenticated like the tokens, but a proxy's memory may be read in a dump, so the keys are
+//! encrypted under a key that comes from the sync key, and opened only inside the filter.
+//!
+//! ```
+//! use policy::Settings;
+//! let patch = serde_json::json!({ "passwords": "disabled", "ip_rules": ["10.0.0.0/8", "10.0.0.7/8"], "pasword": 1 });
+//! let errors = Settings::default().patched(patch.as_object().unwrap()).unwrap_err();
+//! assert_eq!(errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), ["/ip_rules/1", "/pasword"]);
+//! ```
 
-use crate::hash::{HashKey, HashKeys};
+mod field;
+mod keys;
+mod types;
+
+pub use field::Invalid;
+pub use keys::FilterKeys;
+pub use types::{
+    Age, Audience, AuditCalls, EncodedSlashes, Facade, ForeignCredentials, Identity, IpRulesApplyTo, Number,
+    OnBehalfOf, Passwords, PathPrefix, TokenSchemes, Url, UserName, Validity, names_hold,
+};
+
+use crate::IpRule;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use core::fmt;
+use field::Field;
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use serde_json::{Map, Value};
 
-/// Bytes an encoded settings document may have.
-pub const SETTINGS_LEN_MAX: usize = 64 * 1024;
+/// Bytes the settings may have as JSON, all together: every proxy holds them, and reads them anew after each change.
+pub const JSON_LEN_MAX: usize = 128 * 1024;
 
-const VERSION: u8 = 1;
+/// Bytes an encoded document may have: the settings, which take no more there than as JSON, and the keys.
+pub const SETTINGS_LEN_MAX: usize = JSON_LEN_MAX + 16 * 1024;
 
-/// The settings that the filter needs to decide. Defaults are the product's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// How old a snapshot may be before nothing is decided from it, in milliseconds; `None`: as old as it gets (U14).
-    pub max_snapshot_age_ms: Option<u64>,
+/// The table of settings: name, type, default.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr,)+) => {
+        /// All settings. Defaults are the product's.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Settings {
+            $($(#[$doc])* pub $name: $type,)+
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        impl Settings {
+            /// The names of all settings.
+            pub const NAMES: &[&str] = &[$(stringify!($name),)+];
+
+            /// These settings with some of them changed, checked as a whole. `null` is a value where there is none, such
+            /// as no limit; a setting that is not named stays.
+            pub fn patched(&self, patch: &Map<String, Value>) -> Result<Self, Vec<Invalid>> {
+                let (mut patched, mut errors) = (self.clone(), Vec::new());
+                for (name, value) in patch {
+                    let wrong = match name.as_str() {
+                        $(stringify!($name) => Field::read(value).map(|value| patched.$name = value),)+
+                        _ => Err(Invalid::here("there is no such setting")),
+                    };
+                    errors.extend(wrong.err().unwrap_or_default().into_iter().map(|error| error.below(name)));
+                }
+                errors.extend(patched.check());
+                if errors.is_empty() { Ok(patched) } else { Err(errors) }
+            }
+        }
+    };
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-        Self { max_snapshot_age_ms: Some(7 * DAY_MS) }
-    }
+settings! {
+    /// The master switch: off, tokens can be managed but not used (U9).
+    token_authentication: bool = true,
+    /// Under which scheme tokens are accepted (U3).
+    token_schemes: TokenSchemes = TokenSchemes::Both,
+    /// Whether unbound tokens may be made and used (U4).
+    unbound_tokens: bool = false,
+    /// Whether the backend authenticates by itself. If not, everything without an admitted token is refused (U12).
+    backend_authenticates: bool = true,
+    /// Whether passwords may go on to the backend (S3, U11).
+    passwords: Passwords = Passwords::Allowed,
+    /// Users who may use passwords all the same.
+    password_exempt_users: Vec<UserName> = Vec::new(),
+    /// Paths, below the context path, on which passwords may be used all the same.
+    password_exempt_paths: Vec<PathPrefix> = Vec::new(),
+    /// What becomes of foreign bearer tokens and schemes (U12).
+    foreign_credentials: ForeignCredentials = ForeignCredentials::Pass,
+    /// From where requests may come (S2); none: from everywhere.
+    ip_rules: Vec<IpRule> = Vec::new(),
+    /// For which requests these rules hold.
+    ip_rules_apply_to: IpRulesApplyTo = IpRulesApplyTo::Credentialed,
+    /// Who may run requests on behalf of others (U7).
+    on_behalf_of: OnBehalfOf = OnBehalfOf::Sysadmins,
+    /// Who else, if that is `listed`.
+    on_behalf_of_callers: Vec<UserName> = Vec::new(),
+    /// Whether sysadmins alone create tokens (S4).
+    only_admins_create: bool = false,
+    /// Whether others may then use tokens at all (S5).
+    users_may_use_tokens_created_for_them: bool = true,
+    /// The longest validity of a new token (S1).
+    max_validity: Validity = Validity::Never,
+    /// Most tokens a user may hold (S8); null: any number.
+    max_tokens_per_user: Option<Number<1, 100_000>> = None,
+    /// How many days before its end the owner of a token is warned (S8).
+    expiry_warning_days: Vec<Number<1, 365>> = [30, 7, 1].into_iter().filter_map(Number::new).collect(),
+    /// How old a snapshot may be before a proxy decides nothing from it (U14); null: as old as it gets.
+    max_snapshot_age: Option<Age> = Some(Age::from_seconds(7 * 24 * 60 * 60)),
+    /// What becomes of encoded slashes in protected paths (principle 5).
+    encoded_slashes: EncodedSlashes = EncodedSlashes::Refuse,
+    /// Bytes of a request body that is looked at; at most what `envoy.yaml` lets Envoy buffer.
+    body_limit: Number<1024, 1_048_576> = BODY_LIMIT_MAX,
+    /// In which form the backend is told who is calling (U6).
+    identity: Identity = Identity::Headers,
+    /// Paths, below the context path, for which assertions are made.
+    assertion_paths: Vec<PathPrefix> = PathPrefix::try_from("/").into_iter().collect(),
+    /// For whom assertions are meant.
+    assertion_audience: Audience = Audience::backend(),
+    /// Which calls are audited (A2).
+    audit_calls: AuditCalls = AuditCalls::Tokens,
+    /// For how many days the audit of calls is kept.
+    audit_retention_days: Number<1, 3650> = RETENTION,
+    /// Whether proxies log calls (A3).
+    log_calls: bool = true,
+    /// Where people find help; it stands in every refusal.
+    help_url: Option<Url> = None,
+    /// Where people reach this site, for links.
+    public_base_url: Option<Url> = None,
+    /// Which facades for other products' scripts are served.
+    facades: Vec<Facade> = [Facade::ApiTokens, Facade::Resolution, Facade::Extender].into(),
 }
 
-/// The keys that the filter needs, as opened from the document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilterKeys {
-    /// For token hashes.
-    pub token_hash: HashKeys,
-}
+const BODY_LIMIT_MAX: Number<1024, 1_048_576> = match Number::new(1_048_576) {
+    Some(number) => number,
+    None => unreachable!(),
+};
 
-/// The key under which [`FilterKeys`] are sealed; it comes from the sync key ([`crate::feed::SyncKey::seal_key`]).
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct SealKey([u8; 32]);
-
-impl SealKey {
-    pub(crate) const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Debug for SealKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("SealKey(…)")
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct SettingsWire<'a> {
-    settings: Settings,
-    nonce: [u8; 24],
-    #[serde(borrow)]
-    sealed: &'a [u8],
-}
+const RETENTION: Number<1, 3650> = match Number::new(90) {
+    Some(number) => number,
+    None => unreachable!(),
+};
 
 impl Settings {
-    /// The document for the proxies, the keys sealed in it. `nonce` is random, never used twice.
-    pub fn encode(&self, keys: &FilterKeys, seal: &SealKey, nonce: [u8; 24]) -> Option<Vec<u8>> {
-        let mut sealed = postcard::to_allocvec(keys.token_hash.keys()).ok()?;
-        cipher(seal).encrypt_in_place(&XNonce::from(nonce), ASSOCIATED_DATA, &mut sealed).ok()?;
-        let wire = SettingsWire { settings: self.clone(), nonce, sealed: &sealed };
-        postcard::to_extend(&wire, alloc::vec![VERSION]).ok()
-    }
-
-    /// Reads the document and opens the keys. `None` for anything that is not whole and sealed under this key.
-    pub fn decode(bytes: &[u8], seal: &SealKey) -> Option<(Self, FilterKeys)> {
-        let (version, rest) = bytes.split_first().filter(|_| bytes.len() <= SETTINGS_LEN_MAX)?;
-        if *version != VERSION {
-            return None;
+    /// Reads settings as the control plane stores them: those that are not named have their defaults.
+    pub fn from_json(json: &str) -> Result<Self, Vec<Invalid>> {
+        match serde_json::from_str(json) {
+            Ok(Value::Object(stored)) => Self::default().patched(&stored),
+            _ => Err(Invalid::here("must be a JSON object")),
         }
-        let SettingsWire { settings, nonce, sealed } = postcard::from_bytes(rest).ok()?;
-        let mut keys = Zeroizing::new(sealed.to_vec());
-        cipher(seal).decrypt_in_place(&XNonce::from(nonce), ASSOCIATED_DATA, &mut *keys).ok()?;
-        let keys: Vec<HashKey> = postcard::from_bytes(&keys).ok()?;
-        Some((settings, FilterKeys { token_hash: HashKeys::new(keys)? }))
+    }
+
+    /// The settings as JSON.
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// What is wrong with settings that are each right by themselves.
+    fn check(&self) -> Vec<Invalid> {
+        let mut errors = Vec::new();
+        let mut wrong = |name: &str, must: &'static str| {
+            errors.extend(Invalid::here(must).into_iter().map(|error| error.below(name)));
+        };
+        if self.max_snapshot_age.is_some_and(|age| age < MAX_AGE_LEAST || age > MAX_AGE_MOST) {
+            wrong("max_snapshot_age", "must be 5s to 365d, or null");
+        }
+        if self.identity == Identity::Assertion && self.assertion_paths.is_empty() {
+            wrong("assertion_paths", "must not be empty while identity is assertion: / means all paths");
+        }
+        if self.on_behalf_of == OnBehalfOf::Listed && self.on_behalf_of_callers.is_empty() {
+            wrong("on_behalf_of_callers", "must not be empty while on_behalf_of is listed: say off instead");
+        }
+        if self.to_json().to_string().len() > JSON_LEN_MAX {
+            errors.extend(Invalid::here("all settings together must have at most 128 KiB"));
+        }
+        errors
+    }
+
+    /// Whether a password may go on to the backend, by name and by path below the context path (S3).
+    pub(crate) fn password_is_allowed(&self, user: &[u8], path: &[u8]) -> bool {
+        let user = core::str::from_utf8(user).ok();
+        self.passwords == Passwords::Allowed
+            || user.is_some_and(|user| names_hold(&self.password_exempt_users, user))
+            || self.password_exempt_paths.iter().any(|exempt| exempt.holds(path))
     }
 }
 
-fn cipher(seal: &SealKey) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(&seal.0.into())
-}
-
-const ASSOCIATED_DATA: &[u8] = b"tokengate settings v1";
+/// A proxy asks every quarter of this, and must be able to miss one answer.
+const MAX_AGE_LEAST: Age = Age::from_seconds(5);
+const MAX_AGE_MOST: Age = Age::from_seconds(365 * 24 * 60 * 60);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::vec;
-
-    fn keys() -> FilterKeys {
-        FilterKeys { token_hash: HashKeys::new(vec![HashKey::new([3; 32]), HashKey::new([4; 32])]).unwrap() }
-    }
-
-    #[test]
-    fn keys_come_back_under_the_same_sync_key_only() {
-        let seal = SealKey::new([1; 32]);
-        let bytes = Settings::default().encode(&keys(), &seal, [9; 24]).unwrap();
-        assert_eq!(Settings::decode(&bytes, &seal), Some((Settings::default(), keys())));
-        assert_eq!(Settings::decode(&bytes, &SealKey::new([2; 32])), None);
-    }
-
-    #[test]
-    fn a_changed_byte_is_noticed_and_no_key_is_readable() {
-        let seal = SealKey::new([1; 32]);
-        let bytes = Settings::default().encode(&keys(), &seal, [9; 24]).unwrap();
-        assert!(!bytes.windows(8).any(|window| window == [3; 8]));
-        let mut changed = bytes.clone();
-        *changed.last_mut().unwrap() ^= 1;
-        assert_eq!(Settings::decode(&changed, &seal), None);
-    }
-}
+mod tests;

@@ -1,12 +1,14 @@
-//! A shard: the few tokens whose hashes share their first bits; the unit in which tokens travel and are looked up.
+//! A shard: the few tokens, or users, whose hashes share their first bits; the unit in which they travel and are looked
+//! up.
 //!
-//! Wire form, version 1: one byte of version, then postcard: a list of (32 bytes of hash, record as its own postcard).
+//! Wire form, version 2 (1 was never released): one byte of version, then postcard: a list of (32 bytes of hash, record as its own postcard).
 //! A record is decoded only when its hash has matched, and every hash is compared, so the time a look-up takes tells
 //! nothing about where in the shard a hash stands. `tests/golden/` holds a shard of each version ever written.
 
-use crate::{TokenHash, TokenRecord};
+use crate::{KeyedHash, Record};
 use alloc::vec::Vec;
 use core::fmt;
+use core::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
@@ -16,7 +18,7 @@ pub const ENTRIES_MAX: usize = 256;
 /// Bytes an encoded shard may have: 256 records of the longest name and address fit.
 pub const SHARD_LEN_MAX: usize = 256 * 1024;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// How many shards a snapshot has: a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,9 +38,9 @@ impl ShardCount {
         (bits <= Self::BITS_MAX).then_some(Self { bits })
     }
 
-    /// The number at which `tokens` come to about 4 a shard.
-    pub fn for_tokens(tokens: usize) -> Self {
-        let shards = (tokens / 4).max(1).next_power_of_two();
+    /// The number at which so many records come to about 4 a shard.
+    pub fn for_records(records: usize) -> Self {
+        let shards = (records / 4).max(1).next_power_of_two();
         let bits = u8::try_from(shards.trailing_zeros()).unwrap_or(Self::BITS_MAX);
         Self { bits: bits.clamp(Self::BITS_MIN, Self::BITS_MAX) }
     }
@@ -49,7 +51,7 @@ impl ShardCount {
     }
 
     /// The number of the shard in which a hash belongs: its first bits.
-    pub fn shard_of(self, hash: &TokenHash) -> u32 {
+    pub fn shard_of(self, hash: &KeyedHash) -> u32 {
         hash.leading_bits().checked_shr(32u32.saturating_sub(u32::from(self.bits))).unwrap_or(0)
     }
 }
@@ -68,10 +70,27 @@ impl From<ShardCount> for u8 {
     }
 }
 
+/// How many shards a snapshot has of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Of tokens, by their hash.
+    pub tokens: ShardCount,
+    /// Of users, by the hashes of their names and e-mail addresses.
+    pub users: ShardCount,
+}
+
+impl Layout {
+    /// The number of all shards: those of tokens are numbered first, then those of users.
+    pub fn shards(self) -> u32 {
+        self.tokens.get().saturating_add(self.users.get())
+    }
+}
+
 /// A shard in its encoded form, checked: version, lengths and limits are right.
 #[derive(Debug)]
-pub struct Shard<'a> {
+pub struct Shard<'a, R> {
     entries: Vec<Entry<'a>>,
+    records: PhantomData<R>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -105,7 +124,7 @@ impl fmt::Display for ShardError {
 
 impl core::error::Error for ShardError {}
 
-impl<'a> Shard<'a> {
+impl<'a, R: Record> Shard<'a, R> {
     /// Reads a shard.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, ShardError> {
         if bytes.len() > SHARD_LEN_MAX {
@@ -123,14 +142,15 @@ impl<'a> Shard<'a> {
         if entries.len() > ENTRIES_MAX {
             return Err(ShardError::TooLarge);
         }
-        Ok(Self { entries })
+        Ok(Self { entries, records: PhantomData })
     }
 
     /// Writes a shard; the order of the entries is kept.
-    pub fn encode<'r>(
-        tokens: impl IntoIterator<Item = (&'r TokenHash, &'r TokenRecord)>,
-    ) -> Result<Vec<u8>, ShardError> {
-        let records = tokens
+    pub fn encode<'r>(records: impl IntoIterator<Item = (&'r KeyedHash, &'r R)>) -> Result<Vec<u8>, ShardError>
+    where
+        R: 'r,
+    {
+        let records = records
             .into_iter()
             .map(|(hash, record)| postcard::to_allocvec(record).map(|record| (*hash.as_bytes(), record)))
             .collect::<Result<Vec<_>, _>>()
@@ -143,12 +163,12 @@ impl<'a> Shard<'a> {
         Ok(bytes)
     }
 
-    /// The record of the token with this hash. Compares with **every** entry, in constant time.
-    pub fn find(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, ShardError> {
+    /// The record with this hash. Compares with **every** entry, in constant time.
+    pub fn find(&self, hash: &KeyedHash) -> Result<Option<R>, ShardError> {
         let mut found = u32::MAX;
         for (index, entry) in self.entries.iter().enumerate() {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
-            found.conditional_assign(&index, TokenHash::from_bytes(entry.hash).ct_eq(hash));
+            found.conditional_assign(&index, KeyedHash::from_bytes(entry.hash).ct_eq(hash));
         }
         match usize::try_from(found).ok().and_then(|index| self.entries.get(index)) {
             Some(entry) => postcard::from_bytes(entry.record).map(Some).map_err(|_| ShardError::Malformed),
@@ -161,32 +181,46 @@ impl<'a> Shard<'a> {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::{Owner, Timestamp, TokenState};
+    use crate::{Addresses, Binding, Owner, Scope, Timestamp, TokenRecord, TokenState};
     use alloc::vec;
     use proptest::prelude::*;
 
     fn record(id: &str) -> TokenRecord {
         TokenRecord {
             id: id.into(),
-            owner: Owner { name: "alice".into(), email: Some("alice@example.org".into()) },
+            binding: Binding::User(Owner {
+                name: "alice".into(),
+                email: Some("alice@example.org".into()),
+                sysadmin: false,
+            }),
             created_at: Timestamp::from_millis(1_790_000_000_000),
             valid_from: None,
             expires_at: Some(Timestamp::from_millis(1_800_000_000_000)),
             state: TokenState::Active,
+            scope: Scope::Full,
+            addresses: Addresses::Any,
         }
     }
 
-    fn hash(byte: u8) -> TokenHash {
-        TokenHash::from_bytes([byte; 32])
+    type Tokens<'a> = Shard<'a, TokenRecord>;
+
+    fn hash(byte: u8) -> KeyedHash {
+        KeyedHash::from_bytes([byte; 32])
     }
 
     #[test]
-    fn golden_version_1_is_read_and_written_as_ever() {
-        let golden = include_bytes!("../tests/golden/shard-v1.bin");
-        let records = [(hash(1), record("first")), (hash(2), TokenRecord { expires_at: None, ..record("second") })];
-        let encoded = Shard::encode(records.iter().map(|(hash, record)| (hash, record))).unwrap();
+    fn golden_version_2_is_read_and_written_as_ever() {
+        let golden = include_bytes!("../tests/golden/shard-v2.bin");
+        let restricted = TokenRecord {
+            scope: Scope::ReadOnly,
+            addresses: Addresses::Only(vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::1".parse().unwrap()]),
+            ..record("third")
+        };
+        let unbound = TokenRecord { expires_at: None, binding: Binding::Unbound, ..record("second") };
+        let records = [(hash(1), record("first")), (hash(2), unbound), (hash(3), restricted)];
+        let encoded = Tokens::encode(records.iter().map(|(hash, record)| (hash, record))).unwrap();
         assert_eq!(encoded, golden, "the wire form changed: give it a new version and a golden file of its own");
-        let shard = Shard::decode(golden).unwrap();
+        let shard = Tokens::decode(golden).unwrap();
         for (hash, record) in records {
             assert_eq!(shard.find(&hash).unwrap().unwrap(), record);
         }
@@ -195,8 +229,8 @@ mod tests {
     #[test]
     fn every_entry_can_be_found_and_nothing_else() {
         let records: Vec<_> = (0..20).map(|byte| (hash(byte), record(&std::format!("id-{byte}")))).collect();
-        let bytes = Shard::encode(records.iter().map(|(hash, record)| (hash, record))).unwrap();
-        let shard = Shard::decode(&bytes).unwrap();
+        let bytes = Tokens::encode(records.iter().map(|(hash, record)| (hash, record))).unwrap();
+        let shard = Tokens::decode(&bytes).unwrap();
         for (hash, record) in &records {
             assert_eq!(shard.find(hash).unwrap().as_ref(), Some(record));
         }
@@ -205,31 +239,31 @@ mod tests {
 
     #[test]
     fn another_version_and_trailing_bytes_are_refused() {
-        let mut bytes = Shard::encode([(&hash(1), &record("a"))]).unwrap();
+        let mut bytes = Tokens::encode([(&hash(1), &record("a"))]).unwrap();
         bytes.push(0);
-        assert_eq!(Shard::decode(&bytes).unwrap_err(), ShardError::Malformed);
-        bytes[0] = 2;
-        assert_eq!(Shard::decode(&bytes).unwrap_err(), ShardError::Version(Some(2)));
-        assert_eq!(Shard::decode(&[]).unwrap_err(), ShardError::Version(None));
+        assert_eq!(Tokens::decode(&bytes).unwrap_err(), ShardError::Malformed);
+        bytes[0] = 9;
+        assert_eq!(Tokens::decode(&bytes).unwrap_err(), ShardError::Version(Some(9)));
+        assert_eq!(Tokens::decode(&[]).unwrap_err(), ShardError::Version(None));
     }
 
     #[test]
     fn limits_hold_when_writing_and_when_reading() {
         let (hash, small) = (hash(1), record("a"));
         let many = vec![(&hash, &small); ENTRIES_MAX + 1];
-        assert_eq!(Shard::encode(many).unwrap_err(), ShardError::TooLarge);
-        assert_eq!(Shard::decode(&vec![VERSION; SHARD_LEN_MAX + 1]).unwrap_err(), ShardError::TooLarge);
+        assert_eq!(Tokens::encode(many).unwrap_err(), ShardError::TooLarge);
+        assert_eq!(Tokens::decode(&vec![VERSION; SHARD_LEN_MAX + 1]).unwrap_err(), ShardError::TooLarge);
     }
 
     #[test]
     fn shards_are_chosen_by_the_first_bits() {
         let count = ShardCount::from_bits(6).unwrap();
         assert_eq!(count.get(), 64);
-        assert_eq!(count.shard_of(&TokenHash::from_bytes([0xff; 32])), 63);
-        assert_eq!(count.shard_of(&TokenHash::from_bytes([0; 32])), 0);
-        assert_eq!(ShardCount::from_bits(0).unwrap().shard_of(&TokenHash::from_bytes([0xff; 32])), 0);
-        assert_eq!(ShardCount::for_tokens(0).get(), 64);
-        assert_eq!(ShardCount::for_tokens(1_000_000).get(), 262_144);
+        assert_eq!(count.shard_of(&KeyedHash::from_bytes([0xff; 32])), 63);
+        assert_eq!(count.shard_of(&KeyedHash::from_bytes([0; 32])), 0);
+        assert_eq!(ShardCount::from_bits(0).unwrap().shard_of(&KeyedHash::from_bytes([0xff; 32])), 0);
+        assert_eq!(ShardCount::for_records(0).get(), 64);
+        assert_eq!(ShardCount::for_records(1_000_000).get(), 262_144);
         assert!(ShardCount::from_bits(22).is_none());
     }
 
@@ -239,7 +273,7 @@ mod tests {
             if versioned && let Some(first) = bytes.first_mut() {
                 *first = VERSION;
             }
-            if let Ok(shard) = Shard::decode(&bytes) {
+            if let Ok(shard) = Tokens::decode(&bytes) {
                 let _ = shard.find(&hash(0));
             }
         }

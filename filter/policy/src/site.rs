@@ -72,7 +72,8 @@ impl Site {
     }
 }
 
-fn is_plain_path(path: &str) -> bool {
+/// Whether a path reads the same to everyone.
+pub(crate) fn is_plain_path(path: &str) -> bool {
     path.starts_with('/')
         && path.is_ascii()
         && !path.contains("//")

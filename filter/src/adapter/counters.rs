@@ -1,6 +1,8 @@
 //! What the filter counts, in the proxy's own statistics.
 //!
-//! In Envoy: `wasmcustom.tokengate.…` in `/stats`. They live in the host, so a VM that vanishes takes none with it.
+//! They live in the host, so a VM that vanishes takes none with it. In Envoy they are `wasmcustom.tokengate.…` in `/stats`
+//! and `tokengate_…` in `/stats/prometheus`. Verdict and code stand in the names; the `stats_tags` of `envoy.yaml` make
+//! labels of them: `tokengate_requests_total{tokengate_verdict="refused",tokengate_code="unknown_token"}`.
 
 use super::host::{self, Metric};
 use policy::Verdict;
@@ -17,9 +19,9 @@ impl Counters {
     /// Counts a verdict.
     pub(crate) fn verdict(&self, verdict: &Verdict) {
         match verdict {
-            Verdict::Admit(_) => self.count("requests.admitted"),
-            Verdict::Pass => self.count("requests.passed"),
-            Verdict::Deny(reason) => self.count(&["requests.refused.", reason.code()].concat()),
+            Verdict::Admit(_) => self.count("requests_total.verdict.admitted"),
+            Verdict::Pass => self.count("requests_total.verdict.passed"),
+            Verdict::Deny(reason) => self.count(&["requests_total.verdict.refused.code.", reason.code()].concat()),
         }
     }
 

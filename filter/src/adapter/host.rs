@@ -7,7 +7,9 @@
 
 use crate::store::{Cas, HostFailure, Key, SharedData, Swap};
 use policy::Timestamp;
+use policy::address::source_address;
 use std::cell::OnceCell;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How loud a line of the log is.
@@ -152,10 +154,23 @@ pub(crate) fn blank_request_header(name: &[u8]) -> Result<(), HostFailure> {
     done(unsafe { import::proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) })
 }
 
-/// Answers the request in the backend's place. If even that fails, the request must not go on all the same.
-pub(crate) fn reply(status: u16, code: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<(), HostFailure> {
+/// The address of the client, as the proxy's own configuration decides whose that is. The dearest of all questions to
+/// the host: to be asked where a rule needs it.
+pub(crate) fn client_address() -> Option<IpAddr> {
+    source_address(&property(b"source\0address").ok()??)
+}
+
+/// Answers the request in the backend's place. If even that fails, the request must not go on all the same. Where a
+/// gRPC status is given, the proxy tells a gRPC client that, with the body as its message.
+pub(crate) fn reply(
+    status: u16,
+    code: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    grpc_status: Option<u8>,
+) -> Result<(), HostFailure> {
     let headers = serialized(headers);
-    // SAFETY: the host reads all of these during the call. A gRPC status of -1 lets it derive one from the status.
+    // SAFETY: the host reads all of these during the call. A gRPC status of -1 is none.
     done(unsafe {
         import::proxy_send_local_response(
             u32::from(status),
@@ -165,7 +180,7 @@ pub(crate) fn reply(status: u16, code: &str, headers: &[(&str, &str)], body: &[u
             body.len(),
             headers.as_ptr(),
             headers.len(),
-            -1,
+            grpc_status.map_or(-1, i32::from),
         )
     })
 }
@@ -251,15 +266,13 @@ thread_local! {
 
 /// Whether the host is NGINX: asked once a VM, since a VM does not move.
 fn is_nginx() -> bool {
-    IS_NGINX.with(|answer| {
-        *answer.get_or_init(|| {
-            let path = b"ngx\0nginx_version";
-            // SAFETY: see `taken`; besides, the host reads `path`.
-            let version =
-                unsafe { taken(|data, length| import::proxy_get_property(path.as_ptr(), path.len(), data, length)) };
-            matches!(version, Ok(Some(_)))
-        })
-    })
+    IS_NGINX.with(|answer| *answer.get_or_init(|| matches!(property(b"ngx\0nginx_version"), Ok(Some(_)))))
+}
+
+/// A property of the request or the host, by its path; `None`: there is none of that name.
+fn property(path: &[u8]) -> Result<Option<Vec<u8>>, HostFailure> {
+    // SAFETY: see `taken`; besides, the host reads `path`.
+    unsafe { taken(|data, length| import::proxy_get_property(path.as_ptr(), path.len(), data, length)) }
 }
 
 fn done(status: u32) -> Result<(), HostFailure> {

@@ -1,6 +1,6 @@
 //! A request on its way through the proxy.
 
-use super::host::{self, Level, ProxyData};
+use super::host::{self, Level};
 use super::root::Judge;
 use policy::headers::{self, HeaderEdit};
 use policy::problem::Problem;
@@ -26,24 +26,29 @@ impl Context for Http {}
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         let (Some(judge), Ok(all)) = (&self.judge, host::request_headers()) else {
-            return refuse(DenyReason::ProxyFailure, None);
+            return refuse(DenyReason::ProxyFailure, None, None);
         };
         let site = judge.site();
         let request = Request::read(&all, site);
         if request.asks_ready() {
             return reply_ready(judge);
         }
-        let mut verdict = judge.verdict(&request, &ProxyData);
-        if apply(&headers::edits(&verdict, &request, site)).is_err() {
-            verdict = Verdict::Deny(DenyReason::ProxyFailure);
+        let mut judged = judge.judge(&request);
+        let edited = judged
+            .assertion()
+            .and_then(|assertion| apply(&headers::edits(&judged.verdict, &request, site, assertion.as_deref())));
+        if edited.is_err() {
+            judged.verdict = Verdict::Deny(DenyReason::ProxyFailure);
         }
-        judge.counters.verdict(&verdict);
-        if let Some(line) = calls::line(&verdict, &request) {
+        judge.counters.verdict(&judged.verdict);
+        if judged.is_logged()
+            && let Some(line) = calls::line(&judged.verdict, &request)
+        {
             host::log(Level::Info, &line);
         }
-        match verdict {
+        match judged.verdict {
             Verdict::Admit(_) | Verdict::Pass => Action::Continue,
-            Verdict::Deny(reason) => refuse(reason, request.request_id()),
+            Verdict::Deny(reason) => refuse(reason, Some(&request), judge.help_url().as_deref()),
         }
     }
 }
@@ -55,10 +60,16 @@ fn apply(edits: &[HeaderEdit]) -> Result<(), crate::store::HostFailure> {
     })
 }
 
-fn refuse(reason: DenyReason, request_id: Option<&str>) -> Action {
-    let problem = Problem::of(reason, request_id);
+fn refuse(reason: DenyReason, request: Option<&Request>, help_url: Option<&str>) -> Action {
+    let problem = Problem::of(reason, request.and_then(Request::request_id), help_url);
     // If even the reply fails, the request still does not go on: it stays paused.
-    let _ = host::reply(problem.status, problem.code, &problem.headers(), &problem.to_json());
+    let _ = if request.is_some_and(Request::is_grpc) {
+        // The proxy gives this the form of a gRPC answer, with the body as its message.
+        let message = [problem.code, ": ", problem.detail].concat();
+        host::reply(problem.status, problem.code, &[], message.as_bytes(), Some(reason.grpc_status()))
+    } else {
+        host::reply(problem.status, problem.code, &problem.headers(), &problem.to_json(), None)
+    };
     Action::Pause
 }
 
@@ -67,6 +78,6 @@ fn reply_ready(judge: &Judge) -> Action {
     let headers = [("content-type", "application/json"), ("cache-control", "no-store")];
     let retry = [("retry-after", policy::problem::RETRY_AFTER_SECONDS)];
     let headers = [headers.as_slice(), if status == 200 { &[] } else { &retry }].concat();
-    let _ = host::reply(status, "tokengate_ready", &headers, body.as_bytes());
+    let _ = host::reply(status, "tokengate_ready", &headers, body.as_bytes(), None);
     Action::Pause
 }

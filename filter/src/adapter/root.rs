@@ -10,11 +10,17 @@ use crate::snapshot::{self, Head, Unreadable};
 use crate::store::{HostFailure, SharedData, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use policy::assertion::For;
 use policy::feed::{ANSWER_LEN_MAX, ASK_HEADER, Ask, MAC_HEADER, PATH, SyncKey};
-use policy::{DenyReason, Facts, FilterKeys, Found, Request, Settings, Site, Snapshot, Verdict, decide};
+use policy::settings::Audience;
+use policy::{
+    DenyReason, Facts, FilterKeys, Found, KeyedHash, Known, Request, Settings, Site, Snapshot, Sources, Timestamp,
+    TokenRecord, UserRecord, Verdict, decide,
+};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -80,7 +86,7 @@ impl Context for Root {
             status => feed.handle(Event::Unanswered(status), judge),
         };
         if outcome.is_err() {
-            judge.counters.count("feed.host_failures");
+            judge.counters.count("feed_host_failures_total");
         }
     }
 }
@@ -136,7 +142,7 @@ impl RootContext for Root {
         if let (Some(feed), Some(judge)) = (&mut self.feed, &self.judge)
             && feed.tick(judge).is_err()
         {
-            judge.counters.count("feed.host_failures");
+            judge.counters.count("feed_host_failures_total");
         }
     }
 
@@ -149,6 +155,57 @@ impl RootContext for Root {
     }
 }
 
+/// A verdict, and what it was made from.
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    now: Timestamp,
+    opened: Option<Opened>,
+}
+
+impl Judged {
+    /// The assertion that a grant wants signed; `None`: it wants none.
+    pub(crate) fn assertion(&self) -> Result<Option<String>, HostFailure> {
+        let Verdict::Admit(grant) = &self.verdict else {
+            return Ok(None);
+        };
+        let Some(audience) = grant.assertion() else {
+            return Ok(None);
+        };
+        let (settings, keys) = self.opened.as_deref().ok_or(HostFailure)?;
+        let mut jti = [0; 16];
+        getrandom::fill(&mut jti).map_err(|_| HostFailure)?;
+        let (key, name) = match audience {
+            For::Backend => (&keys.backend_assertion, settings.assertion_audience.as_str()),
+            For::ControlPlane => (&keys.control_plane_assertion, Audience::CONTROL_PLANE),
+        };
+        key.sign(grant, name, self.now, jti).map(Some).ok_or(HostFailure)
+    }
+
+    /// Whether the call is to be logged.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.opened.as_deref().is_none_or(|(settings, _)| settings.log_calls)
+    }
+}
+
+/// The snapshot in force, as the rules ask it.
+struct InForce {
+    head: Head,
+}
+
+impl Sources for InForce {
+    fn token(&self, hash: &KeyedHash) -> Found<TokenRecord> {
+        snapshot::token(&ProxyData, &self.head, hash)
+    }
+
+    fn user(&self, hash: &KeyedHash) -> Found<UserRecord> {
+        snapshot::user(&ProxyData, &self.head, hash)
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        host::client_address()
+    }
+}
+
 impl Judge {
     pub(crate) fn site(&self) -> &Site {
         &self.site
@@ -156,33 +213,45 @@ impl Judge {
 
     /// Gathers the facts and decides. What cannot be read is read once more from the head on: a new generation may have
     /// come into force between two reads.
-    pub(crate) fn verdict(&self, request: &Request, data: &impl SharedData) -> Verdict {
-        match self.judge_once(request, data) {
-            Ok(Verdict::Deny(DenyReason::SnapshotUnreadable)) | Err(_) => {
-                self.judge_once(request, data).unwrap_or_else(Verdict::Deny)
-            }
-            Ok(verdict) => verdict,
+    pub(crate) fn judge(&self, request: &Request) -> Judged {
+        let judged = self.judge_once(request);
+        if matches!(judged.verdict, Verdict::Deny(DenyReason::SnapshotUnreadable | DenyReason::ProxyFailure)) {
+            return self.judge_once(request);
         }
+        judged
     }
 
-    fn judge_once(&self, request: &Request, data: &impl SharedData) -> Result<Verdict, DenyReason> {
+    fn judge_once(&self, request: &Request) -> Judged {
+        self.judged_from_snapshot(request).unwrap_or_else(|reason| Judged {
+            verdict: Verdict::Deny(reason),
+            now: Timestamp::from_millis(0),
+            opened: None,
+        })
+    }
+
+    fn judged_from_snapshot(&self, request: &Request) -> Result<Judged, DenyReason> {
         let failed = |HostFailure: HostFailure| DenyReason::ProxyFailure;
         let now = host::wall_clock().map_err(failed)?;
-        let decided = |snapshot, found| decide(&Facts { request, snapshot, found, now });
-        if !request.needs_snapshot() {
-            return Ok(decided(Snapshot::Missing, &Found::NotLookedUp));
-        }
-        let in_force = self.in_force(data).map_err(|Unreadable| DenyReason::SnapshotUnreadable)?;
+        let in_force = if request.needs_snapshot() {
+            self.in_force(&ProxyData).map_err(|Unreadable| DenyReason::SnapshotUnreadable)?
+        } else {
+            None
+        };
         let Some((head, opened)) = in_force else {
-            return Ok(decided(Snapshot::Missing, &Found::NotLookedUp));
+            let facts = Facts { request, snapshot: Snapshot::Missing, known: &Known::default(), now };
+            return Ok(Judged { verdict: decide(&facts), now, opened: None });
         };
         let (settings, keys) = &*opened;
-        let found = match request.token_hash(&keys.token_hash) {
-            Some(hash) => snapshot::find(data, &head, &hash),
-            None => Found::NotLookedUp,
-        };
         let age_ms = head.age_ms(host::monotonic_clock().map_err(failed)?);
-        Ok(decided(Snapshot::Ready { settings, age_ms }, &found))
+        let known = Known::gather(request, settings, keys, &InForce { head });
+        let verdict = decide(&Facts { request, snapshot: Snapshot::Ready { settings, age_ms }, known: &known, now });
+        Ok(Judged { verdict, now, opened: Some(opened) })
+    }
+
+    /// Where the administrator says that people find help; asked for by refusals alone.
+    pub(crate) fn help_url(&self) -> Option<String> {
+        let (_, opened) = self.in_force(&ProxyData).ok()??;
+        opened.0.help_url.as_ref().map(|url| url.as_str().to_owned())
     }
 
     /// The head in force and its settings, which are kept for as long as the head says that they are the same.
@@ -207,7 +276,7 @@ impl Judge {
             return (503, r#"{"ready":false,"revision":null,"age_ms":null}"#.into());
         };
         let age_ms = head.age_ms(now);
-        let ready = Snapshot::Ready { settings: &opened.0, age_ms }.is_ready();
+        let ready = Snapshot::Ready { settings: &opened.0, age_ms }.if_ready().is_some();
         let body = format!(r#"{{"ready":{ready},"revision":{},"age_ms":{age_ms}}}"#, head.position.revision);
         (if ready { 200 } else { 503 }, body)
     }
@@ -225,7 +294,7 @@ impl Feed {
             }
             self.holds_lease = holds;
             if let Ok(Some(head)) = snapshot::head(&ProxyData) {
-                judge.counters.set("snapshot.age_seconds", head.age_ms(now) / 1000);
+                judge.counters.set("snapshot_age_seconds", head.age_ms(now) / 1000);
             }
         }
         if !self.holds_lease {
@@ -264,7 +333,7 @@ impl Feed {
                     Ok(Write::Done)
                 }
                 Effect::Claim(generation) => {
-                    judge.counters.count("feed.full_syncs");
+                    judge.counters.count("feed_full_syncs_total");
                     snapshot::claim_generation(&ProxyData, generation)
                 }
                 Effect::Write { generation, items } => snapshot::write_items(&ProxyData, generation, &items),
@@ -275,7 +344,7 @@ impl Feed {
                 }
             };
             if write != Ok(Write::Done) {
-                judge.counters.count("feed.fenced");
+                judge.counters.count("feed_fenced_total");
                 let view = self.view()?;
                 self.client.on(Event::Fenced, &view);
                 break;
@@ -315,12 +384,12 @@ impl Feed {
 fn say(note: Note, judge: &Judge) {
     match note {
         Note::InForce(position) => {
-            judge.counters.count("feed.updates");
-            judge.counters.set("snapshot.revision", position.revision);
+            judge.counters.count("feed_updates_total");
+            judge.counters.set("snapshot_revision", position.revision);
             host::log(Level::Info, &format!("Tokengate: snapshot revision {} is in force", position.revision));
         }
         Note::Discarded(fault) => {
-            judge.counters.count("feed.discarded");
+            judge.counters.count("feed_discarded_total");
             host::log(Level::Warn, &format!("Tokengate: an answer of the control plane was discarded: {fault:?}"));
         }
         Note::Unreachable(Some(401)) => {

@@ -4,8 +4,12 @@ use super::*;
 use crate::snapshot;
 use crate::store::Write;
 use crate::store::tests::Map;
+use policy::assertion::AssertionKey;
 use policy::hash::{HashKey, HashKeys};
-use policy::{FilterKeys, Found, Owner, ShardCount, TokenHash, TokenRecord, TokenState};
+use policy::{
+    Addresses, Binding, FilterKeys, Found, KeyedHash, Layout, Owner, Scope, SealKey, ShardCount, TokenRecord,
+    TokenState,
+};
 
 struct Proxy {
     map: Map,
@@ -20,24 +24,45 @@ fn key() -> SyncKey {
 }
 
 fn at(revision: u64) -> Position {
-    Position { epoch: 7, revision, tag: revision * 1000, shards: ShardCount::from_bits(6).unwrap() }
+    Position { epoch: 7, revision, tag: revision * 1000, layout: layout() }
+}
+
+fn layout() -> Layout {
+    let shards = ShardCount::from_bits(6).unwrap();
+    Layout { tokens: shards, users: shards }
+}
+
+/// The number of shards in `layout`.
+const ALL: u32 = 128;
+
+fn empty_shard() -> Vec<u8> {
+    Shard::<TokenRecord>::encode([]).unwrap()
 }
 
 fn settings_item() -> Vec<u8> {
-    let keys = FilterKeys { token_hash: HashKeys::new(vec![HashKey::new([1; 32])]).unwrap() };
+    let keys = FilterKeys {
+        token_hash: HashKeys::new(vec![HashKey::new([1; 32])]).unwrap(),
+        user_hash: HashKey::new([2; 32]),
+        credential: SealKey::new([3; 32]),
+        shared_credential: None,
+        backend_assertion: AssertionKey::new([4; 32]),
+        control_plane_assertion: AssertionKey::new([5; 32]),
+    };
     Settings::default().encode(&keys, &key().seal_key(), [0; 24]).unwrap()
 }
 
 fn shard_with(id: &str) -> Vec<u8> {
     let record = TokenRecord {
         id: id.into(),
-        owner: Owner { name: "alice".into(), email: None },
+        binding: Binding::User(Owner { name: "alice".into(), email: None, sysadmin: false }),
         created_at: Timestamp::from_millis(0),
         valid_from: None,
         expires_at: None,
         state: TokenState::Active,
+        scope: Scope::Full,
+        addresses: Addresses::Any,
     };
-    Shard::encode([(&TokenHash::from_bytes([0; 32]), &record)]).unwrap()
+    Shard::encode([(&KeyedHash::from_bytes([0; 32]), &record)]).unwrap()
 }
 
 impl Proxy {
@@ -101,12 +126,12 @@ impl Proxy {
 
     /// Pages of a full sync at this revision, `cut` shards in the first.
     fn full_sync(&mut self, revision: u64, shard_0: &[u8]) {
-        let (empty, settings) = (Shard::encode([]).unwrap(), settings_item());
+        let (empty, settings) = (empty_shard(), settings_item());
         let ask = self.ask();
         let page = |from: u32, to: u32| {
             (from..to)
                 .map(|number| Item {
-                    key: ItemKey::Tokens(number),
+                    key: layout().shard(number).unwrap(),
                     revision,
                     bytes: if number == 0 { shard_0 } else { &empty },
                 })
@@ -116,8 +141,8 @@ impl Proxy {
         self.answer(&ask, News::Full { page: first, to: at(revision), next: Some(second), items: page(0, 40) });
         let ask = self.ask();
         assert_eq!(ask.cursor, Some(second));
-        let last = Cursor { from: at(revision), shard: 64 };
-        self.answer(&ask, News::Full { page: second, to: at(revision), next: Some(last), items: page(40, 64) });
+        let last = Cursor { from: at(revision), shard: ALL };
+        self.answer(&ask, News::Full { page: second, to: at(revision), next: Some(last), items: page(40, ALL) });
         let ask = self.ask();
         assert_eq!(ask.cursor, Some(last));
         let items = vec![Item { key: ItemKey::Settings, revision, bytes: &settings }];
@@ -126,8 +151,8 @@ impl Proxy {
 
     fn finds(&self) -> Option<String> {
         let head = snapshot::head(&self.map).unwrap()?;
-        match snapshot::find(&self.map, &head, &TokenHash::from_bytes([0; 32])) {
-            Found::Token(record) => Some(record.id),
+        match snapshot::token(&self.map, &head, &KeyedHash::from_bytes([0; 32])) {
+            Found::Record(record) => Some(record.id),
             Found::Nothing => None,
             other => panic!("{other:?}"),
         }
@@ -195,18 +220,19 @@ fn attack_a_forged_answer_changes_nothing_and_is_noticed() {
 
 #[test]
 fn answers_out_of_step_are_discarded_whole() {
-    let empty = Shard::encode([]).unwrap();
-    let item = |number, revision| Item { key: ItemKey::Tokens(number), revision, bytes: &empty };
+    let empty = empty_shard();
+    let item = |number, revision| Item { key: layout().shard(number).unwrap(), revision, bytes: &empty };
     let other_epoch = Position { epoch: 8, ..at(6) };
-    let other_count = Position { shards: ShardCount::from_bits(7).unwrap(), ..at(6) };
+    let other_count = Position { layout: Layout { users: ShardCount::from_bits(7).unwrap(), ..layout() }, ..at(6) };
     let cursor = |shard| Cursor { from: at(6), shard };
+    let nowhere = Item { key: ItemKey::Tokens(64), ..item(0, 6) };
     let rubbish = Item { key: ItemKey::Tokens(1), revision: 6, bytes: b"rubbish" };
     for (why, news) in [
         ("back in time", News::Changes { to: at(4), items: vec![] }),
         ("no step at all", News::Changes { to: at(5), items: vec![] }),
         ("another history", News::Changes { to: other_epoch, items: vec![] }),
         ("another number of shards", News::Changes { to: other_count, items: vec![] }),
-        ("a shard that does not exist", News::Changes { to: at(6), items: vec![item(64, 6)] }),
+        ("a shard that does not exist", News::Changes { to: at(6), items: vec![nowhere] }),
         ("a value from the future", News::Changes { to: at(6), items: vec![item(0, 7)] }),
         ("one value unreadable", News::Changes { to: at(6), items: vec![item(0, 6), rubbish] }),
         ("a page from the middle", News::Full { page: cursor(3), to: at(6), next: None, items: vec![] }),
@@ -221,9 +247,9 @@ fn answers_out_of_step_are_discarded_whole() {
         ("an empty page", News::Full { page: cursor(0), to: at(6), next: Some(cursor(0)), items: vec![] }),
         (
             "shards without what changed meanwhile",
-            News::Full { page: cursor(0), to: at(6), next: None, items: (0..64).map(|n| item(n, 6)).collect() },
+            News::Full { page: cursor(0), to: at(6), next: None, items: (0..ALL).map(|n| item(n, 6)).collect() },
         ),
-        ("a last page out of nowhere", News::Full { page: cursor(64), to: at(6), next: None, items: vec![] }),
+        ("a last page out of nowhere", News::Full { page: cursor(ALL), to: at(6), next: None, items: vec![] }),
     ] {
         let mut proxy = Proxy::new();
         proxy.full_sync(5, &shard_with("a"));
@@ -245,7 +271,7 @@ fn attack_a_holder_that_slept_with_an_old_page_undoes_nothing() {
     // Another VM of the same proxy takes over and applies a revocation.
     let mut other = Proxy { client: Client::new(key(), "test".into()), nonces: 100, ..sleeper };
     let ask = other.ask();
-    let empty = Shard::encode([]).unwrap();
+    let empty = empty_shard();
     let items = vec![Item { key: ItemKey::Tokens(0), revision: 7, bytes: &empty }];
     other.answer(&ask, News::Changes { to: at(7), items });
     assert_eq!(other.finds(), None);
@@ -282,11 +308,12 @@ fn a_question_that_the_host_forgot_is_asked_again() {
 
 #[test]
 fn a_full_sync_without_settings_does_not_come_into_force() {
-    let empty = Shard::encode([]).unwrap();
+    let empty = empty_shard();
     let mut proxy = Proxy::new();
     let ask = proxy.ask();
-    let items = (0..64).map(|number| Item { key: ItemKey::Tokens(number), revision: 6, bytes: &empty }).collect();
-    let (first, last) = (Cursor { from: at(6), shard: 0 }, Cursor { from: at(6), shard: 64 });
+    let items =
+        (0..ALL).map(|number| Item { key: layout().shard(number).unwrap(), revision: 6, bytes: &empty }).collect();
+    let (first, last) = (Cursor { from: at(6), shard: 0 }, Cursor { from: at(6), shard: ALL });
     proxy.answer(&ask, News::Full { page: first, to: at(6), next: Some(last), items });
     let ask = proxy.ask();
     proxy.answer(&ask, News::Full { page: last, to: at(6), next: None, items: vec![] });
@@ -324,12 +351,12 @@ impl TwoHolders {
 
 #[test]
 fn two_holders_in_one_generation_leave_nothing_that_does_not_heal() {
-    let empty = Shard::encode([]).unwrap();
+    let empty = empty_shard();
     let shard = shard_with("b");
     let items = |from: u32, to: u32, revision: u64| {
         (from..to)
             .map(|number| Item {
-                key: ItemKey::Tokens(number),
+                key: layout().shard(number).unwrap(),
                 revision,
                 bytes: if number == 0 { &shard } else { &empty },
             })
@@ -350,7 +377,8 @@ fn two_holders_in_one_generation_leave_nothing_that_does_not_heal() {
     two.proxy.answer(&second_asks, news);
     // … and the first goes on: it must not bring into force what the second has written half of.
     two.swap();
-    let news = News::Full { page: cursor(1, 40), to: elsewhere(1), next: Some(cursor(1, 64)), items: items(40, 64, 1) };
+    let news =
+        News::Full { page: cursor(1, 40), to: elsewhere(1), next: Some(cursor(1, ALL)), items: items(40, ALL, 1) };
     two.proxy.answer(&first_asks, news);
     assert_eq!(two.proxy.notes.last(), Some(&Note::Discarded(Fault::OutOfStep)));
     assert_eq!(two.proxy.finds(), Some("a".into()), "what was in force still is");

@@ -45,7 +45,7 @@ pub(crate) async fn list(
         }
         Some(name) => {
             let owner = crate::api::users::find(&app.store.db, &name).await;
-            let whose = owner.as_ref().map_or(Whose::Others, |owner| caller.whose(owner.id));
+            let whose = owner.as_ref().map_or(Whose::Others, |owner| caller.whose(Some(owner.id)));
             caller.may(Action::ListTokens, whose)?;
             query = query.filter(tokens::Column::OwnerId.eq(owner?.id));
         }
@@ -56,7 +56,7 @@ pub(crate) async fn list(
         .limit(limit + 1)
         .all(&app.store.db)
         .await?;
-    let owners: Vec<i64> = rows.iter().map(|token| token.owner_id).collect();
+    let owners: Vec<i64> = rows.iter().filter_map(|token| token.owner_id).collect();
     let owners: HashMap<i64, String> = users::Entity::find()
         .filter(users::Column::Id.is_in(owners))
         .all(&app.store.db)
@@ -65,7 +65,7 @@ pub(crate) async fn list(
         .map(|user| (user.id, user.name))
         .collect();
     let view = |token: tokens::Model| {
-        let owner = owners.get(&token.owner_id).map(String::as_str).unwrap_or_default();
+        let owner = token.owner_id.and_then(|owner| owners.get(&owner)).map(String::as_str);
         TokenView::new(token, owner)
     };
     Ok(Json(Page::of(rows, limit, |token| token.id, view)))

@@ -17,6 +17,6 @@ pub(crate) async fn show(
     Segment(name): Segment,
 ) -> Result<Json<UserView>, ApiError> {
     let user = super::find(&app.store.db, &name).await?;
-    caller.may(Action::ShowUser, caller.whose(user.id)).map_err(|_| ApiError::NotFound)?;
+    caller.may(Action::ShowUser, caller.whose(Some(user.id))).map_err(|_| ApiError::NotFound)?;
     Ok(Json(user.into()))
 }

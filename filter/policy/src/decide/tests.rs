@@ -1,0 +1,179 @@
+//! Single rows, as sentences. The whole table is held against a second implementation in
+//! `tests/agrees_with_the_requirements.rs`.
+
+extern crate std;
+use super::*;
+use crate::facts::Known;
+use crate::settings::{Passwords, UserName};
+use crate::{Addresses, Request, Site, Timestamp, UserRecord, token};
+use base64::Engine as _;
+use std::format;
+use std::string::String;
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn token() -> String {
+    String::from_utf8(token::mint([1; 32]).expose().to_vec()).unwrap()
+}
+
+fn basic(user: &str, secret: &str) -> String {
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{secret}")))
+}
+
+fn record() -> TokenRecord {
+    TokenRecord {
+        id: "id".into(),
+        binding: Binding::User(Owner {
+            name: "alice".into(),
+            email: Some("alice@example.org".into()),
+            sysadmin: false,
+        }),
+        created_at: Timestamp::from_millis(0),
+        valid_from: None,
+        expires_at: None,
+        state: TokenState::Active,
+        scope: Scope::Full,
+        addresses: Addresses::Any,
+    }
+}
+
+fn user(name: &str) -> UserRecord {
+    UserRecord { name: name.into(), email: None, sysadmin: false, suspended: false, credential: None }
+}
+
+struct Given<'a> {
+    path: &'a str,
+    authorization: &'a str,
+    settings: Settings,
+    known: Known,
+    now: Timestamp,
+    headers: &'a [(&'a str, &'a str)],
+}
+
+impl Default for Given<'_> {
+    fn default() -> Self {
+        let (settings, known) = (Settings::default(), Known::default());
+        Self { path: "/rest/x", authorization: "", settings, known, now: NOW, headers: &[] }
+    }
+}
+
+impl Given<'_> {
+    /// The name of the user as whom it runs, or why it does not.
+    fn verdict(self) -> Result<String, DenyReason> {
+        let mut headers = std::vec![(":path", self.path), (":method", "GET"), ("authorization", self.authorization)];
+        headers.extend(self.headers);
+        let request = Request::read(&headers, &Site::default());
+        let snapshot = Snapshot::Ready { settings: &self.settings, age_ms: 0 };
+        match decide(&Facts { request: &request, snapshot, known: &self.known, now: self.now }) {
+            Verdict::Admit(grant) => Ok(grant.user().name.clone()),
+            Verdict::Pass => Ok("(passed)".into()),
+            Verdict::Deny(reason) => Err(reason),
+        }
+    }
+}
+
+fn found(record: TokenRecord) -> Known {
+    Known { token: Found::Record(record), ..Known::default() }
+}
+
+fn with(authorization: &str, known: Known) -> Result<String, DenyReason> {
+    Given { authorization, known, ..Given::default() }.verdict()
+}
+
+#[test]
+fn u1_u2_name_email_and_bearer_are_admitted() {
+    for authorization in [
+        basic("alice", &token()),
+        basic("ALICE", &token()),
+        basic("Alice@Example.org", &token()),
+        format!("Bearer {}", token()),
+    ] {
+        assert_eq!(with(&authorization, found(record())), Ok("alice".into()), "{authorization}");
+    }
+    assert_eq!(with(&basic("bob", &token()), found(record())), Err(DenyReason::WrongUser));
+    assert_eq!(with(&basic("", &token()), found(record())), Err(DenyReason::WrongUser));
+}
+
+#[test]
+fn u8_at_the_very_instant_of_expiry_a_token_is_expired() {
+    let bounded = TokenRecord {
+        valid_from: Some(Timestamp::from_millis(1000)),
+        expires_at: Some(Timestamp::from_millis(2000)),
+        ..record()
+    };
+    let at = |millis| {
+        let (known, now) = (found(bounded.clone()), Timestamp::from_millis(millis));
+        Given { authorization: &basic("alice", &token()), known, now, ..Given::default() }.verdict()
+    };
+    assert_eq!(at(999), Err(DenyReason::TokenNotYetValid));
+    assert_eq!(at(1000), Ok("alice".into()));
+    assert_eq!(at(1999), Ok("alice".into()));
+    assert_eq!(at(2000), Err(DenyReason::TokenExpired));
+}
+
+#[test]
+fn attack_u10_what_looks_like_ours_and_is_not_is_never_passed_on() {
+    let nothing = || Known { token: Found::Nothing, ..Known::default() };
+    assert_eq!(with(&basic("alice", &token()), nothing()), Err(DenyReason::UnknownToken));
+    assert_eq!(with(&format!("Bearer {}", token()), nothing()), Err(DenyReason::UnknownToken));
+    assert_eq!(with(&basic("alice", &token()[..20]), Known::default()), Err(DenyReason::MistypedToken));
+    assert_eq!(with(&format!("Token {}", token()), Known::default()), Err(DenyReason::SchemeNotAllowed));
+}
+
+#[test]
+fn attack_an_unbound_token_reaches_the_control_plane_under_a_sysadmins_name() {
+    let caller = Found::Record(UserRecord { sysadmin: true, ..user("admin") });
+    let token_record = TokenRecord { binding: Binding::Unbound, ..record() };
+    let verdict = |path| {
+        let known = Known { token: Found::Record(token_record.clone()), caller: caller.clone(), ..Known::default() };
+        let settings = Settings { unbound_tokens: true, ..Settings::default() };
+        Given { path, authorization: &basic("admin", &token()), known, settings, ..Given::default() }.verdict()
+    };
+    assert_eq!(verdict("/rest/x"), Ok("admin".into()));
+    assert_eq!(verdict("/api/v1/users"), Err(DenyReason::CannotManage));
+}
+
+#[test]
+fn attack_u7_a_listed_caller_becomes_a_sysadmin() {
+    let settings = || Settings {
+        on_behalf_of: OnBehalfOf::Listed,
+        on_behalf_of_callers: UserName::try_from("alice").into_iter().collect(),
+        ..Settings::default()
+    };
+    let as_user = |context_user: UserRecord| {
+        let known = Known { context_user: Found::Record(context_user), ..found(record()) };
+        let (authorization, headers) = (&basic("alice", &token()), [("contextuser", "whoever")]);
+        Given { authorization, known, settings: settings(), headers: &headers, ..Given::default() }.verdict()
+    };
+    assert_eq!(as_user(user("bob")), Ok("bob".into()));
+    assert_eq!(as_user(UserRecord { sysadmin: true, ..user("admin") }), Err(DenyReason::ContextUserIsSysadmin));
+    assert_eq!(as_user(UserRecord { suspended: true, ..user("bob") }), Err(DenyReason::ContextUserSuspended));
+}
+
+#[test]
+fn attack_s3_an_exempt_path_exempts_nothing_that_only_begins_like_it() {
+    let at = |path| {
+        let settings = Settings {
+            passwords: Passwords::Disabled,
+            password_exempt_paths: ["/rest/open/", "/rest/one"]
+                .into_iter()
+                .filter_map(|path| path.try_into().ok())
+                .collect(),
+            ..Settings::default()
+        };
+        Given { path, authorization: &basic("alice", "wonderland"), settings, ..Given::default() }.verdict()
+    };
+    for exempt in ["/rest/open/x", "/rest/one", "/rest/one/two", "/rest/one?x=/rest/y"] {
+        assert_eq!(at(exempt), Ok("(passed)".into()), "{exempt}");
+    }
+    for other in ["/rest/open", "/rest/opened", "/rest/OPEN/x", "/rest/onetwo", "/rest/x?/rest/one"] {
+        assert_eq!(at(other), Err(DenyReason::PasswordDisabled), "{other}");
+    }
+}
+
+#[test]
+fn principle_3_what_cannot_be_read_refuses() {
+    let unreadable = || Known { token: Found::Unreadable, ..Known::default() };
+    assert_eq!(with(&basic("alice", &token()), unreadable()), Err(DenyReason::SnapshotUnreadable));
+    assert_eq!(with(&basic("alice", "wonderland"), unreadable()), Err(DenyReason::SnapshotUnreadable));
+}

@@ -1,0 +1,122 @@
+//! The document as it travels to the proxies: the settings, and the keys sealed beside them.
+
+use super::{SETTINGS_LEN_MAX, Settings};
+use crate::assertion::AssertionKey;
+use crate::credential::BackendCredential;
+use crate::hash::{HashKey, HashKeys, KeyedHash};
+use crate::record::{UserRecord, folded};
+use crate::seal::SealKey;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// Version 1 held one setting; it was never released.
+const VERSION: u8 = 2;
+
+const PURPOSE: &[u8] = b"tokengate settings v2";
+
+/// The keys that the filter needs, as opened from the document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterKeys {
+    /// For the hashes of tokens.
+    pub token_hash: HashKeys,
+    /// For the hashes of users' names: keyed, so that nobody can choose names that crowd one shard.
+    pub user_hash: HashKey,
+    /// Opens the backend credentials in users' records.
+    pub credential: SealKey,
+    /// The backend credential of everyone who has none of their own.
+    pub shared_credential: Option<BackendCredential>,
+    /// Signs assertions for the backend.
+    pub backend_assertion: AssertionKey,
+    /// Signs assertions for the control plane.
+    pub control_plane_assertion: AssertionKey,
+}
+
+impl FilterKeys {
+    /// The hash under which a user is found, by name or e-mail address, without regard to case.
+    pub fn user_hash(&self, name: &str) -> KeyedHash {
+        self.user_hash.hash(folded(name).as_bytes())
+    }
+
+    /// What the backend wants to see of a user who was admitted; `None`: nothing is stored, or it cannot be opened.
+    pub fn credential_of(&self, user: &UserRecord) -> Option<BackendCredential> {
+        match &user.credential {
+            Some(sealed) => BackendCredential::open(sealed, &user.name, &self.credential),
+            None => self.shared_credential.clone(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    settings: Settings,
+    #[serde(borrow)]
+    sealed: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeysWire<'a> {
+    token_hash: Vec<HashKey>,
+    user_hash: HashKey,
+    credential: SealKey,
+    #[serde(borrow)]
+    shared_credential: Option<&'a [u8]>,
+    backend_assertion: AssertionKey,
+    control_plane_assertion: AssertionKey,
+}
+
+impl Settings {
+    /// The document for the proxies. `nonce` is random, never used twice.
+    pub fn encode(&self, keys: &FilterKeys, seal: &SealKey, nonce: [u8; 24]) -> Option<Vec<u8>> {
+        let FilterKeys {
+            token_hash,
+            user_hash,
+            credential,
+            shared_credential,
+            backend_assertion,
+            control_plane_assertion,
+        } = keys;
+        let keys = KeysWire {
+            token_hash: token_hash.keys().to_vec(),
+            user_hash: user_hash.clone(),
+            credential: credential.clone(),
+            shared_credential: shared_credential.as_ref().map(BackendCredential::expose),
+            backend_assertion: backend_assertion.clone(),
+            control_plane_assertion: control_plane_assertion.clone(),
+        };
+        let keys = Zeroizing::new(postcard::to_allocvec(&keys).ok()?);
+        let wire = Wire { settings: self.clone(), sealed: &seal.seal(PURPOSE, nonce, &keys)? };
+        let bytes = postcard::to_extend(&wire, alloc::vec![VERSION]).ok()?;
+        (bytes.len() <= SETTINGS_LEN_MAX).then_some(bytes)
+    }
+
+    /// Reads the document and opens the keys. `None` for anything that is not whole and sealed under this key.
+    pub fn decode(bytes: &[u8], seal: &SealKey) -> Option<(Self, FilterKeys)> {
+        let (version, rest) = bytes.split_first().filter(|_| bytes.len() <= SETTINGS_LEN_MAX)?;
+        if *version != VERSION {
+            return None;
+        }
+        let Wire { settings, sealed } = postcard::from_bytes(rest).ok()?;
+        let opened = seal.open(PURPOSE, sealed)?;
+        let KeysWire {
+            token_hash,
+            user_hash,
+            credential,
+            shared_credential,
+            backend_assertion,
+            control_plane_assertion,
+        } = postcard::from_bytes(&opened).ok()?;
+        let keys = FilterKeys {
+            token_hash: HashKeys::new(token_hash)?,
+            user_hash,
+            credential,
+            shared_credential: match shared_credential {
+                Some(bytes) => Some(BackendCredential::new(bytes)?),
+                None => None,
+            },
+            backend_assertion,
+            control_plane_assertion,
+        };
+        Some((settings, keys))
+    }
+}
