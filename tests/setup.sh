@@ -57,8 +57,9 @@ done
 install() {
     if ! cmp -s "tests/$1.txt" "$python/$1.txt" || ! "$python/bin/python" -c '' 2>/dev/null; then
         say "installing the packages of tests/$1.txt into $python"
-        [ -x "$python/bin/pip" ] && "$python/bin/pip" --version >/dev/null 2>&1 || { rm -rf "$python"; python3 -m venv "$python"; }
-        "$python/bin/pip" install --quiet --disable-pip-version-check -r "tests/$1.txt" >&2
+        # Not by the script `pip`, which names the interpreter of the environment from which this one may be a copy.
+        "$python/bin/python" -m pip --version >/dev/null 2>&1 || { rm -rf "$python"; python3 -m venv "$python"; }
+        "$python/bin/python" -m pip install --quiet --disable-pip-version-check -r "tests/$1.txt" >&2
         cp "tests/$1.txt" "$python/$1.txt"
     fi
 }

@@ -8,6 +8,7 @@
 
 pub mod backend;
 pub mod process;
+pub mod recorder;
 pub mod stack;
 mod world;
 
