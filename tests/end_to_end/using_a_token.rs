@@ -400,7 +400,8 @@ fn calls_are_counted_by_verdict() {
     let world = World::start();
     let token = world.token_for("alice");
     let count = |name: &str| world.counted(name);
-    let (admitted, refused) = (count("requests_total.verdict.admitted"), count("requests_total.verdict.refused.code.unknown_token"));
+    let (admitted, refused) =
+        (count("requests_total.verdict.admitted"), count("requests_total.verdict.refused.code.unknown_token"));
     for _ in 0..5 {
         world.get(ISSUE).bearer(&token).send().assert_user(Some("alice"));
         world.get(ISSUE).bearer(UNKNOWN).send().assert_refused(401, "unknown_token");
