@@ -1,5 +1,7 @@
 //! Clients that nobody here wrote.
 
+use reqwest::Method;
+use serde_json::json;
 use std::process::{Command, Output};
 use tests::World;
 
@@ -72,4 +74,65 @@ except Exception as error:
     let printed = text(&output.expect("python runs"));
     assert_eq!(printed, "JRA-1 Issue JRA-1 of the demo backend\nJRA-1 Issue JRA-1 of the demo backend\nrefused 401\n");
     assert_eq!(world.failed_logins(), 0);
+}
+
+#[test]
+fn curl_lines_of_the_products_guides_do_what_their_captions_say() {
+    let world = World::start();
+    let token = world.token_for("alice");
+    let url = format!("http://127.0.0.1:{}", world.site.ports.entrance);
+    let bob = json!({ "name": "ansible", "email": "ansible@ansible.jira.pl" });
+    assert_eq!(world.as_admin(Method::POST, "/api/v1/users").json(&bob).send().status, 201);
+    for (value, owner) in [
+        ("phn7gdv6qg24fvhfp6qpgjlkup01g0lg", "admin"),
+        ("token0987654321", "ansible"),
+        ("qt3sumg4gd8r47n98tcnmuarnfufviog", "alice"),
+    ] {
+        world.import_token(value, owner);
+    }
+    let user = format!("alice:{}", token.text);
+    let path = |path: &str| format!("{url}{path}");
+    let as_user = |arguments: &[&str], name: &str| {
+        let answer = curl(arguments);
+        assert!(answer.contains(&format!(r#""user":"{name}""#)), "{arguments:?}: {answer}");
+        assert!(!answer.contains("authorization"), "{arguments:?}: {answer}");
+        answer
+    };
+    // An unprotected path.
+    let answer = curl(&["-v", &url, "--user", &user]);
+    assert!(answer.contains("path_not_protected"), "{answer}");
+    as_user(&["-s", &path("/rest/api/latest/configuration"), "--user", &user], "alice");
+    as_user(&["-s", &path("/rest/api/user/anonymous"), "--user", &user], "alice");
+    // Tokens that came from another product: with the e-mail address, in a written header, as Bearer.
+    let issue = path("/rest/api/2/issue/AAA-1");
+    as_user(&["-s", "-u", "ansible@ansible.jira.pl:token0987654321", &issue], "ansible");
+    let header = "Authorization: Basic YWRtaW46cGhuN2dkdjZxZzI0ZnZoZnA2cXBnamxrdXAwMWcwbGc=";
+    as_user(&["-H", header, &path("/rest/api/content")], "admin");
+    let comment = r#"{"body":"Comment text"}"#;
+    let post =
+        ["-u", "ansible:token0987654321", "-H", "Content-Type: application/json", "--data", comment, "-X", "POST"];
+    let answer = as_user(&[post.as_slice(), &[&path("/rest/api/2/issue/ISSUE-1/comment")]].concat(), "ansible");
+    assert!(answer.contains("Comment text") && answer.contains(r#""method":"POST""#), "{answer}");
+    let bearer = "Authorization: Bearer qt3sumg4gd8r47n98tcnmuarnfufviog";
+    as_user(&["-H", bearer, &path("/rest/api/2/issuetype")], "alice");
+    assert_eq!(world.failed_logins(), 0, "no token was tried as a password");
+}
+
+#[test]
+fn a_curl_line_with_a_context_path() {
+    let mut world = World::prepare(1);
+    world.edit_config(r#""context_path": """#, r#""context_path": "/jira""#);
+    world.start_control_plane();
+    world.start_envoy();
+    world.wait_until_ready();
+    world.create_user("alice");
+    world.import_token("qt3sumg4gd8r47n98tcnmuarnfufviog", "alice");
+    let bearer = "Authorization: Bearer qt3sumg4gd8r47n98tcnmuarnfufviog";
+    let url = format!("http://127.0.0.1:{}", world.site.ports.entrance);
+    let answer = curl(&["-H", bearer, &format!("{url}/jira/rest/api/2/issuetype")]);
+    assert!(answer.contains(r#""user":"alice""#), "{answer}");
+    // Settings name paths below it.
+    world.set(&json!({ "passwords": "disabled", "password_exempt_paths": ["/rest/open/"] }));
+    world.get("/jira/rest/open/x").basic("alice", "wonderland").send().assert_user(Some("alice"));
+    world.get("/jira/rest/x").basic("alice", "wonderland").send().assert_refused(403, "password_disabled");
 }

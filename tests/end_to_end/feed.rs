@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tests::{Token, World, eventually, eventually_within};
+use tests::{StopWhenDropped, Token, World, eventually, eventually_within};
 
 const ISSUE: &str = "/rest/api/2/issue/JRA-1";
 const PROMISED: Duration = Duration::from_secs(1);
@@ -47,20 +47,11 @@ fn a_token_works_within_1_s_of_its_creation_and_not_1_s_after_its_deletion_with_
     in_force_within_a_second(4);
 }
 
-struct StopWhenDropped<'a>(&'a AtomicBool);
-
-impl Drop for StopWhenDropped<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn a_deletion_under_load_is_in_force_within_1_s_and_stays() {
     let world = World::start_with_workers(4);
     let (token, stop) = (world.token_for("alice"), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        // However this ends, the load ends with it.
         let ends = StopWhenDropped(&stop);
         let load = || {
             let mut refused = false;
@@ -237,8 +228,8 @@ fn a_proxy_that_has_a_change_in_force_confirms_it_to_the_control_plane() {
 fn add_unusable_tokens(world: &World, count: u32) {
     let script = "import os, sqlite3, sys\n\
         database = sqlite3.connect(sys.argv[1])\n\
-        rows = [(os.urandom(10).hex(), os.urandom(32), 'unusable', 1, 0) for _ in range(int(sys.argv[2]))]\n\
-        database.executemany('insert into tokens (public_id, hash, label, owner_id, created_at) values (?, ?, ?, ?, ?)', rows)\n\
+        rows = [(os.urandom(10).hex(), os.urandom(32), 'unusable', 1, 0, 0) for _ in range(int(sys.argv[2]))]\n\
+        database.executemany('insert into tokens (public_id, hash, label, owner_id, created_at, read_only) values (?, ?, ?, ?, ?, ?)', rows)\n\
         database.commit()";
     let database = world.site.data.join("tokengate.db");
     let output = std::process::Command::new(&world.site.tools.python)

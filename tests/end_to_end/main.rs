@@ -3,6 +3,9 @@
 //! | file | promises |
 //! |---|---|
 //! | `using_a_token` | who is admitted, refused, passed on; what the backend receives (U1 … U15) |
+//! | `settings` | every setting, by what it does to requests |
+//! | `addresses` | from where requests may come (S2, L9) |
+//! | `identity` | who the backend is told is calling (U6), and on whose behalf (U7) |
 //! | `feed` | a change is in force within a second; outages of either side |
 //! | `paths` | a corpus of path attacks: what was judged is what is forwarded (principle 5) |
 //! | `guards` | a filter that fails or is left out lets nothing through (principle 4) |
@@ -12,12 +15,15 @@
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `wasm_module` | what the filter asks of its host |
 
+mod addresses;
 mod clients;
 mod feed;
 mod guards;
+mod identity;
 mod local_stack;
 mod management;
 mod paths;
 mod secrets;
+mod settings;
 mod using_a_token;
 mod wasm_module;

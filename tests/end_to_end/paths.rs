@@ -1,8 +1,8 @@
 //! Principle 5 against a corpus of path attacks: what was judged is what is forwarded, and nothing protected is reached
 //! unjudged.
 //!
-//! Each entry of `tests/corpus/paths.json` is sent over HTTP/1.1 and HTTP/2: without a credential, with a token as Bearer
-//! and as Basic, and with a password. A [`Recorder`] stands in the backend's place, so that what is looked at are the
+//! Each entry of `tests/corpus/paths.json` is sent over HTTP/1.1 and HTTP/2, with forged identity headers: without a
+//! credential, with a token as Bearer and as Basic, with a password, and with tokens that are to be refused. A [`Recorder`] stands in the backend's place, so that what is looked at are the
 //! bytes that Envoy sent. A liberal reader ([`reader`]) then looks for a backend that would take the path for another.
 //!
 //! `cargo test -p tests --test end_to_end paths -- --nocapture` prints what became of each.
@@ -16,9 +16,10 @@ use policy::calls::Escaped;
 use policy::path::without_query;
 use reader::Zone;
 use senders::{By, Outcome, over_http1, over_http2};
+use serde_json::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use tests::recorder::{Head, Recorder};
-use tests::{Token, World, basic};
+use tests::{Token, World, basic, eventually};
 
 #[test]
 fn principle_5_every_published_path_attack_means_the_same_to_filter_and_backend() {
@@ -29,11 +30,11 @@ fn principle_5_every_published_path_attack_means_the_same_to_filter_and_backend(
     let refused = Outcome::Answered(400, By::Tokengate("ambiguous_path".into()));
     let counts = [
         ("arrive at the backend", count(&|outcome| *outcome == Outcome::Answered(200, By::Backend)), 500),
-        ("are refused as ambiguous", count(&|outcome| *outcome == refused), 300),
+        ("are refused as ambiguous", count(&|outcome| *outcome == refused), 600),
         (
             "are refused by Envoy itself",
             count(&|outcome| matches!(outcome, Outcome::Ended | Outcome::Answered(_, By::Envoy))),
-            500,
+            1000,
         ),
     ];
     for (what, count, at_least) in counts {
@@ -59,7 +60,7 @@ struct Tried {
     requests: Vec<Request>,
     strangers: Vec<Head>,
     judged: HashSet<String>,
-    token: Token,
+    tokens: Tokens,
     wreckage: Vec<String>,
 }
 
@@ -85,22 +86,82 @@ enum Credential {
     Bearer,
     Basic,
     Password,
+    Revoked,
+    Expired,
+    Suspended,
+    Restricted,
 }
 
-const CREDENTIALS: [Credential; 4] = [Credential::None, Credential::Bearer, Credential::Basic, Credential::Password];
+const CREDENTIALS: [Credential; 8] = [
+    Credential::None,
+    Credential::Bearer,
+    Credential::Basic,
+    Credential::Password,
+    Credential::Revoked,
+    Credential::Expired,
+    Credential::Suspended,
+    Credential::Restricted,
+];
 
 impl Credential {
     fn is_token(self) -> bool {
         matches!(self, Self::Bearer | Self::Basic)
     }
 
-    fn authorization(self, token: &Token) -> Option<String> {
+    fn is_refused(self) -> bool {
+        matches!(self, Self::Revoked | Self::Expired | Self::Suspended | Self::Restricted)
+    }
+
+    fn authorization(self, tokens: &Tokens) -> Option<String> {
+        let bearer = |token: &Token| Some(format!("Bearer {}", token.text));
         match self {
             Self::None => None,
-            Self::Bearer => Some(format!("Bearer {}", token.text)),
-            Self::Basic => Some(basic("alice", &token.text)),
+            Self::Bearer => bearer(&tokens.good),
+            Self::Basic => Some(basic("alice", &tokens.good.text)),
             Self::Password => Some(basic("alice", "wonderland")),
+            Self::Revoked => bearer(&tokens.revoked),
+            Self::Expired => bearer(&tokens.expired),
+            Self::Suspended => bearer(&tokens.suspended),
+            Self::Restricted => bearer(&tokens.restricted),
         }
+    }
+}
+
+/// A token that works, and some that do not.
+struct Tokens {
+    good: Token,
+    revoked: Token,
+    expired: Token,
+    suspended: Token,
+    restricted: Token,
+}
+
+impl Tokens {
+    fn of(world: &World) -> Self {
+        let good = world.token_for("alice");
+        let revoked = world.token_for("alice");
+        let suspended = world.token_for("bob");
+        let expired = world.new_token(&json!({ "label": "x", "owner": "alice", "expires_at": tests::in_seconds(1) }));
+        let elsewhere = json!(["192.0.2.200"]);
+        let restricted = world.new_token(&json!({ "label": "x", "owner": "alice", "ip_ranges": elsewhere }));
+        world.delete_token(&revoked);
+        world.edit_user("bob", &json!({ "suspended": true }));
+        for (token, code) in [
+            (&revoked, "token_deleted"),
+            (&suspended, "owner_suspended"),
+            (&expired, "token_expired"),
+            (&restricted, "ip_not_allowed"),
+        ] {
+            eventually("each is refused for its reason", || {
+                (world.get("/rest/").bearer(token).send().json["code"] == code).then_some(())
+            });
+        }
+        Self { good, revoked, expired, suspended, restricted }
+    }
+
+    fn all(&self) -> [&Token; 5] {
+        let Self { good, revoked, expired, suspended, restricted } = self;
+        [good, revoked, expired, suspended, restricted]
     }
 }
 
@@ -122,7 +183,7 @@ impl Tried {
         world.start_control_plane();
         world.start_envoy();
         world.wait_until_ready();
-        let token = world.token_for("alice");
+        let tokens = Tokens::of(&world);
         recorder.take();
 
         let entries = corpus::read();
@@ -132,7 +193,7 @@ impl Tried {
             for (index, entry) in entries.iter().enumerate() {
                 for with in CREDENTIALS {
                     let tag = format!("e{index}-{with:?}-{protocol:?}").to_lowercase();
-                    let authorization = with.authorization(&token);
+                    let authorization = with.authorization(&tokens);
                     let sent = match protocol {
                         Protocol::Http1 => {
                             entry.http1(&tag, authorization.as_deref()).map(|request| http1.push(request))
@@ -162,7 +223,7 @@ impl Tried {
         let strangers = arrived.into_values().flatten().collect();
         let log = world.log("envoy");
         let judged = log.lines().filter_map(|line| line.split_once("REST endpoint: ")).map(|(_, path)| path.to_owned());
-        Self { entries, requests, strangers, judged: judged.collect(), token, wreckage: wreckage(&mut world) }
+        Self { entries, requests, strangers, judged: judged.collect(), tokens, wreckage: wreckage(&mut world) }
     }
 
     fn assert_principle_5(&self) {
@@ -194,11 +255,14 @@ impl Tried {
             Outcome::Answered(..) | Outcome::Ended => {}
         }
         let is_honest = self.entries[request.entry].attack.starts_with("honest");
-        if is_honest && !request.with.is_token() && request.arrived.is_empty() {
+        if is_honest && !request.with.is_token() && !request.with.is_refused() && request.arrived.is_empty() {
             faults.push(format!("was kept from the backend: {}", request.outcome));
         }
         if request.arrived.len() > 1 {
             faults.push(format!("one request became {}: {:?}", request.arrived.len(), request.arrived));
+        }
+        if request.with.is_refused() && !request.arrived.is_empty() {
+            faults.push("arrived with a token that is to be refused".to_owned());
         }
         for head in &request.arrived {
             faults.extend(unjudged(head));
@@ -215,7 +279,7 @@ impl Tried {
                 faults.push(format!("{what}: {}", cut(&head.target().escape_ascii().to_string(), 120)));
             }
         };
-        let sent = request.with.authorization(&self.token);
+        let sent = request.with.authorization(&self.tokens);
         let (identity, authorization) = (head.values("x-forwarded-user"), head.values("authorization"));
         if request.with.is_token() {
             let path = without_query(head.target());
@@ -229,13 +293,14 @@ impl Tried {
             expect(authorization == untouched, "a password arrived changed");
         }
         let secret = sent.as_deref().and_then(|value| value.split(' ').nth(1)).filter(|_| request.with.is_token());
-        let shown =
-            [Some(self.token.text.as_str()), secret].into_iter().flatten().any(|text| head.contains(text.as_bytes()));
+        let texts = self.tokens.all().map(|token| Some(token.text.as_str()));
+        expect(!head.contains(b"mallory"), "an identity that the client forged arrived");
+        let shown = texts.into_iter().chain([secret]).flatten().any(|text| head.contains(text.as_bytes()));
         expect(!shown, "the token's text arrived");
         faults
     }
 
-    /// The attacks and what became of them: without a credential, with a token, with a password.
+    /// The attacks and what became of them: without a credential, with a token, with a password, with refused tokens.
     fn print(&self) {
         let mut attack = "";
         for (index, entry) in self.entries.iter().enumerate() {

@@ -396,6 +396,58 @@ fn a3_the_log_has_a_line_for_each_call_with_a_credential_and_for_no_other() {
 }
 
 #[test]
+fn u13_a_grpc_request_is_refused_with_a_grpc_status() {
+    let world = World::start();
+    let token = world.token_for("alice");
+    world.set(&json!({ "ip_rules": ["192.0.2.200", "127.0.0.1"] }));
+    let call = |path: &str, authorization: String| {
+        let call = world.get_http2(path).header("content-type", b"application/grpc+proto").header("te", b"trailers");
+        call.header("authorization", authorization.as_bytes()).send()
+    };
+    let bearer = |secret: &str| format!("Bearer {secret}");
+    for (reply, status, code) in [
+        (call("/rest/Greeter/Hello;x", bearer(&token.text)), "3", "ambiguous_path"),
+        (call("/login", bearer(&token.text)), "16", "path_not_protected"),
+    ] {
+        assert_eq!(reply.status, 200, "gRPC tells its status in a header: {}", reply.text);
+        assert_eq!(reply.headers["content-type"], "application/grpc");
+        assert_eq!(reply.headers["grpc-status"], status);
+        let message = reply.headers["grpc-message"].to_str().expect("a message");
+        assert!(message.starts_with(&format!("{code}: ")), "{message}");
+    }
+    world.set(&json!({ "ip_rules": [] }));
+    assert_eq!(call("/rest/Greeter/Hello", bearer(UNKNOWN)).headers["grpc-status"], "16");
+    world.set(&json!({ "passwords": "disabled" }));
+    let password = tests::basic("alice", "wonderland");
+    assert_eq!(call("/rest/Greeter/Hello", password).headers["grpc-status"], "7");
+    assert_eq!(world.received("/rest/Greeter/Hello").len(), 0);
+    // What only begins like gRPC is told in HTTP.
+    let other = world.get(ISSUE).bearer(UNKNOWN).header("content-type", b"application/grpcx").send();
+    other.assert_refused(401, "unknown_token");
+}
+
+#[test]
+fn calls_are_counted_with_labels_for_prometheus() {
+    let world = World::start();
+    let token = world.token_for("alice");
+    world.get(ISSUE).bearer(UNKNOWN).send().assert_refused(401, "unknown_token");
+    world.get(ISSUE).send().assert_user(None);
+    world.get(ISSUE).bearer(&token).send().assert_user(Some("alice"));
+    let page = || world.envoy_admin("/stats/prometheus?filter=wasmcustom.tokengate");
+    for line in [
+        r#"tokengate_requests_total{tokengate_verdict="admitted"} "#,
+        r#"tokengate_requests_total{tokengate_verdict="passed"} "#,
+        r#"tokengate_requests_total{tokengate_verdict="refused",tokengate_code="unknown_token"} "#,
+        "# TYPE tokengate_requests_total counter",
+        "# TYPE tokengate_snapshot_revision gauge",
+        "tokengate_snapshot_age_seconds{} ",
+        "tokengate_feed_updates_total{} ",
+    ] {
+        eventually(line, || page().contains(line).then_some(()));
+    }
+}
+
+#[test]
 fn calls_are_counted_by_verdict() {
     let world = World::start();
     let token = world.token_for("alice");

@@ -12,4 +12,6 @@ pub mod recorder;
 pub mod stack;
 mod world;
 
-pub use world::{Call, Reply, Token, World, basic, client, eventually, eventually_within, free_port, in_seconds};
+pub use world::{
+    Call, Reply, StopWhenDropped, Token, World, basic, client, eventually, eventually_within, free_port, in_seconds,
+};

@@ -8,9 +8,11 @@ use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -151,6 +153,39 @@ impl World {
         Token { id: field("id"), text: field("token") }
     }
 
+    /// Takes over a token that exists already, as an administrator would from another product.
+    pub fn import_token(&self, text: &str, owner: &str) -> Token {
+        let sha256: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let properties = json!({ "label": "imported", "owner": owner, "sha256": sha256 });
+        let reply = self.as_admin(Method::POST, "/api/v1/tokens").json(&properties).send();
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text);
+        assert!(reply.json["token"].is_null(), "it is shown to nobody: {}", reply.text);
+        self.wait_until_told();
+        Token { id: reply.json["id"].as_str().expect("an id").to_owned(), text: text.to_owned() }
+    }
+
+    /// Edits a user.
+    pub fn edit_user(&self, name: &str, edit: &Value) {
+        let reply = self.as_admin(Method::PATCH, &format!("/api/v1/users/{name}")).json(edit).send();
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+    }
+
+    /// Changes settings, and waits until they are in force.
+    pub fn set(&self, settings: &Value) {
+        let reply = self.as_admin(Method::PATCH, "/api/v1/settings").json(settings).send();
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+        self.wait_until_told();
+    }
+
+    /// Waits until the proxy has in force whatever the control plane has.
+    pub fn wait_until_told(&self) {
+        let wanted = self.control_get("/readyz").send().json["revision"].as_u64().expect("a revision");
+        eventually("the proxy has it in force", || {
+            let revision = self.get("/.well-known/tokengate/ready").send().json["revision"].as_u64();
+            (revision? >= wanted).then_some(())
+        });
+    }
+
     /// Deletes a token.
     pub fn delete_token(&self, token: &Token) {
         let reply = self.as_admin(Method::DELETE, &format!("/api/v1/tokens/{}", token.id)).send();
@@ -221,6 +256,17 @@ impl World {
         line.map_or(0, |count| count.parse().expect("a number"))
     }
 
+    /// The audit as it lies in the database, a line a record.
+    pub fn audit(&self) -> Vec<String> {
+        let script = "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute('select revision, actor, action, \
+                      subject, detail, on_behalf_of from audit order by id'): print('|'.join(map(str, row)))";
+        let database = self.site.data.join("tokengate.db");
+        let output = Command::new(&self.site.tools.python).args(["-c", script]).arg(database).output();
+        let output = output.expect("python runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
     /// All that a part of the stack has written to its log.
     pub fn log(&self, part: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.site.log(part)).unwrap_or_default()).into_owned()
@@ -244,6 +290,16 @@ impl Drop for World {
                 eprintln!("--- the end of {part}.log\n{}", lines[lines.len().saturating_sub(25)..].join("\n"));
             }
         }
+    }
+}
+
+/// Says stop when it is dropped: however a test ends, the load that it started ends with it.
+#[derive(Debug)]
+pub struct StopWhenDropped<'a>(pub &'a AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

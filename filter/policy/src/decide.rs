@@ -12,10 +12,12 @@
 //! | not from an address in `ip_rules` (S2) | 403 `ip_not_allowed` |
 //! | more than one credential, or one that cannot be read (U15) | 400 `bad_credentials` |
 //! | more than one `contextUser`, or no name in it (U7) | 400 `bad_context_user` |
-//! | **Is it a token?** a token of ours in a foreign scheme, or under one that `token_schemes` does not name (U3) | 401 `scheme_not_allowed` |
-//! | it begins like a token, or holds one, but is mistyped, cut off, quoted … (D2, U10) | 401 `mistyped_token` |
+//! | **Is it a token?** a token of ours, whole or not, in a scheme other than Basic and Bearer (U3) | 401 `scheme_not_allowed` |
+//! | it begins like a token of ours, but is mistyped or cut off (D2, U10) | 401 `mistyped_token` |
+//! | a token under a scheme that `token_schemes` does not name (U3) | 401 `scheme_not_allowed` |
 //! | its part of the snapshot cannot be read (principle 3) | 503 `snapshot_unreadable` |
 //! | of our format, and nobody's (U10); the same in Basic where passwords are disabled | 401, 403 `unknown_token` |
+//! | a token of ours stands in it, behind a space, in quotes … (U10) | 401 `mistyped_token` |
 //! | **No token:** `contextUser` with anything but a token (U7) | 403 `on_behalf_of_refused` |
 //! | `backend_authenticates` is off (U12) | 401 `token_required` |
 //! | a password, and `passwords` are disabled without an exemption (S3, U11) | 403 `password_disabled` |
@@ -36,7 +38,8 @@
 //! | `identity` is `credential`, and none is stored for the user (U6) | 403 `no_backend_credential` |
 //! | otherwise | – admitted |
 //!
-//! For the control plane's own paths, which authenticate by themselves, what is no token always passes.
+//! On the control plane's own paths, which authenticate by themselves, passwords and foreign credentials are not looked at:
+//! what is no token passes, unless an address rule or a `contextUser` is against it.
 //! (`proxy_failure`, 503, is the filter's own: the proxy failed at something it was asked.)
 
 use crate::assertion::For;
@@ -47,12 +50,13 @@ use crate::request::ContextUser;
 use crate::settings::{EncodedSlashes, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, names_hold};
 use crate::token::Shape;
 use crate::{Binding, DenyReason, Owner, Scope, Settings, TokenRecord, TokenState};
+use alloc::boxed::Box;
 
 /// What becomes of a request.
 #[derive(Debug)]
 pub enum Verdict {
     /// It goes on with the identity of the grant.
-    Admit(Grant),
+    Admit(Box<Grant>),
     /// It goes on as it came, without an identity of ours; the backend authenticates.
     Pass,
     /// It is answered with this.
@@ -89,7 +93,8 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
     case.token_may_do_this(token)?;
     let (user, actor) = case.acting(token, caller)?;
     let credential = case.backend_credential()?;
-    Ok(Verdict::Admit(Grant { token: token.clone(), user, actor, assertion: case.assertion(), credential }))
+    let grant = Grant { token: token.clone(), user, actor, assertion: case.assertion(), credential };
+    Ok(Verdict::Admit(Box::new(grant)))
 }
 
 /// A request that is to be judged from a snapshot.

@@ -132,7 +132,7 @@ impl ContextUser {
             return Self::Caller;
         };
         match core::str::from_utf8(value).map(str::trim) {
-            // No name and no e-mail address is longer than this, or holds a comma by which two headers were joined.
+            // No name and no e-mail address is longer. Two headers that a proxy has joined are one name that nobody has.
             Ok(name)
                 if !name.is_empty() && name.len() <= EMAIL_LEN_MAX.saturating_add(1) && values.next().is_none() =>
             {

@@ -84,7 +84,7 @@ settings! {
     backend_authenticates: bool = true,
     /// Whether passwords may go on to the backend (S3, U11).
     passwords: Passwords = Passwords::Allowed,
-    /// Users who may use passwords all the same.
+    /// Users who may use passwords all the same, as they sign in: by name, by e-mail address, or listed with both.
     password_exempt_users: Vec<UserName> = Vec::new(),
     /// Paths, below the context path, on which passwords may be used all the same.
     password_exempt_paths: Vec<PathPrefix> = Vec::new(),
@@ -96,7 +96,7 @@ settings! {
     ip_rules_apply_to: IpRulesApplyTo = IpRulesApplyTo::Credentialed,
     /// Who may run requests on behalf of others (U7).
     on_behalf_of: OnBehalfOf = OnBehalfOf::Sysadmins,
-    /// Who else, if that is `listed`.
+    /// Who may, if that is `listed`: these alone, by name.
     on_behalf_of_callers: Vec<UserName> = Vec::new(),
     /// Whether sysadmins alone create tokens (S4).
     only_admins_create: bool = false,

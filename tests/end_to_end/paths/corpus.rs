@@ -98,9 +98,16 @@ impl Entry {
     }
 }
 
+/// What every request carries: its tag, what a client forges to be taken for somebody else, and the credential.
 fn common(tag: &str, authorization: Option<&str>) -> Headers {
-    let tag = [(TAG_HEADER.into(), tag.into())];
-    tag.into_iter().chain(authorization.map(|value| ("authorization".into(), value.into()))).collect()
+    const FORGED: [&str; 5] =
+        ["x-forwarded-user", "x-forwarded-email", "x-tokengate-token-id", "x-tokengate-actor", "x-tokengate-assertion"];
+    let forged = FORGED.map(|name| (name.into(), "mallory".into()));
+    [(TAG_HEADER.into(), tag.into())]
+        .into_iter()
+        .chain(forged)
+        .chain(authorization.map(|value| ("authorization".into(), value.into())))
+        .collect()
 }
 
 /// The bytes that a text stands for; for a table (where the tag is `{tag}`), repetitions stay as they are written.
