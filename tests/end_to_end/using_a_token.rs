@@ -278,6 +278,20 @@ fn u5_u10_u15_attack_a_token_in_any_broken_form_is_never_forwarded() {
 }
 
 #[test]
+fn attack_a_token_that_is_turned_into_a_session_of_the_backend() {
+    let world = World::start();
+    let token = world.token_for("alice");
+    for call in [world.get(ISSUE).bearer(&token), world.get_http2(ISSUE).basic("alice", &token)] {
+        let reply = call.send();
+        reply.assert_user(Some("alice"));
+        assert!(!reply.headers.contains_key("set-cookie"), "{:?}", reply.headers);
+    }
+    // Who signs in with a password at the backend keeps the session.
+    let reply = world.get(ISSUE).basic("alice", "wonderland").send();
+    assert_eq!(reply.headers.get_all("set-cookie").iter().count(), 2, "{:?}", reply.headers);
+}
+
+#[test]
 fn u2_a_token_in_the_query_is_ignored() {
     let world = World::start();
     let token = world.token_for("alice");

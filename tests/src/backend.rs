@@ -3,15 +3,16 @@
 //! * Any path: 200 with JSON of method, path, query, headers, body, and the user as the backend sees one.
 //! * Basic: `alice` with password `wonderland` is let in; any other password is 401 and counted at `/failed-logins`.
 //! * An identity header from the proxy, or no credentials at all: 200.
+//! * Who signs in gets a session cookie.
 //! * The few endpoints that Jira's clients call first answer as Jira does, in the same object.
 //!
 //! `/received` lists the requests of late, for tests that must know what did **not** arrive.
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, SET_COOKIE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use base64::Engine as _;
@@ -72,7 +73,9 @@ async fn answer(
             .into_response();
     }
     seen.extend(as_jira(uri.path(), user.as_deref()));
-    Json(Value::Object(seen)).into_response()
+    let cookies =
+        user.map(|user| AppendHeaders([(SET_COOKIE, format!("SESSION={user}; Path=/")), (SET_COOKIE, "x=y".into())]));
+    (cookies, Json(Value::Object(seen))).into_response()
 }
 
 /// Who is calling, as the backend sees it: `Err` for a wrong password, `Ok(None)` for nobody in particular.

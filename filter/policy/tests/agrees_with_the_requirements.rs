@@ -1246,3 +1246,21 @@ fn answer(verdict: &Result<Goes, Refusal>) -> Answer {
         Err(refusal) => *refusal,
     }
 }
+
+/// The table of the order of checks stands beside the code and in the README, and is one.
+#[test]
+fn the_readme_has_the_same_table_of_checks() {
+    let readme = include_str!("../../../README.md");
+    let rows: Vec<&str> =
+        include_str!("../src/decide.rs").lines().filter_map(|line| line.strip_prefix("//! |")).collect();
+    assert!(rows.len() > 20, "{rows:?}");
+    for row in rows {
+        assert!(readme.lines().any(|line| line.strip_prefix('|') == Some(row)), "not in README.md:\n|{row}");
+    }
+    for reason in policy::DenyReason::ALL {
+        assert!(readme.contains(&format!("`{}`", reason.code())), "{} is not in README.md", reason.code());
+    }
+    for setting in policy::Settings::NAMES {
+        assert!(readme.contains(&format!("`{setting}`")), "{setting} is not in README.md");
+    }
+}

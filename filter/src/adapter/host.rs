@@ -94,6 +94,7 @@ const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const CAS_MISMATCH: u32 = 8;
 const REQUEST_HEADERS: u32 = 0;
+const RESPONSE_HEADERS: u32 = 2;
 const HTTP_CALL_RESPONSE_BODY: u32 = 4;
 const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
 const PLUGIN_CONFIGURATION: u32 = 7;
@@ -150,8 +151,12 @@ pub(crate) fn blank_request_header(name: &[u8]) -> Result<(), HostFailure> {
     if is_nginx() {
         return set_request_header(name, b"");
     }
-    // SAFETY: the host reads `name` during the call.
-    done(unsafe { import::proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) })
+    remove_header(REQUEST_HEADERS, name)
+}
+
+/// Takes a response header out, however often it is there.
+pub(crate) fn remove_response_header(name: &[u8]) -> Result<(), HostFailure> {
+    remove_header(RESPONSE_HEADERS, name)
 }
 
 /// The address of the client, as the proxy's own configuration decides whose that is. The dearest of all questions to
@@ -277,6 +282,14 @@ fn property(path: &[u8]) -> Result<Option<Vec<u8>>, HostFailure> {
 
 fn done(status: u32) -> Result<(), HostFailure> {
     if status == OK { Ok(()) } else { Err(HostFailure) }
+}
+
+fn remove_header(map: u32, name: &[u8]) -> Result<(), HostFailure> {
+    // SAFETY: the host reads `name` during the call.
+    match unsafe { import::proxy_remove_header_map_value(map, name.as_ptr(), name.len()) } {
+        OK | NOT_FOUND => Ok(()),
+        _ => Err(HostFailure),
+    }
 }
 
 fn headers(map: u32) -> Result<Headers, HostFailure> {

@@ -9,15 +9,16 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
 
-/// One request. It keeps nothing: the verdict falls in one callback.
+/// One request. The verdict falls in one callback; all that is kept is whether a token was admitted.
 pub(crate) struct Http {
     judge: Option<Rc<Judge>>,
+    admitted: bool,
 }
 
 impl Http {
     /// Without a judge, since there is no configuration in force, everything is refused.
     pub(crate) fn new(judge: Option<Rc<Judge>>) -> Self {
-        Self { judge }
+        Self { judge, admitted: false }
     }
 }
 
@@ -47,9 +48,22 @@ impl HttpContext for Http {
             host::log(Level::Info, &line);
         }
         match judged.verdict {
-            Verdict::Admit(_) | Verdict::Pass => Action::Continue,
+            Verdict::Admit(_) => {
+                self.admitted = true;
+                Action::Continue
+            }
+            Verdict::Pass => Action::Continue,
             Verdict::Deny(reason) => refuse(reason, Some(&request), judge.help_url().as_deref()),
         }
+    }
+
+    /// A token opens no session: with the cookie, whoever holds a token that is restricted, or revoked in a minute, would
+    /// come back without it.
+    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        if self.admitted && host::remove_response_header(b"set-cookie").is_err() {
+            return refuse(DenyReason::ProxyFailure, None, None);
+        }
+        Action::Continue
     }
 }
 
