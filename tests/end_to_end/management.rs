@@ -425,3 +425,45 @@ fn a_wrong_master_key_or_an_exposed_one_is_refused_with_its_remedy() {
     fs::write(&file, "00".repeat(32)).expect("another key");
     assert!(why_it_does_not_serve(&world).contains("master key is not the one"));
 }
+
+/// The key and the tokens of `corpus/database-m0001.sql`, which the program of that time wrote.
+const M0001_MASTER_KEY: &str = "5b83999bc8229e2eae98123da495ae52e573158a4608532567ebd0ec4fd5537b\n";
+const M0001_ADMIN: &str = "tgt_qbtniRk36RZWv3OQcdzZFnXIR1OoH2G4N3vsZEi";
+const M0001_ALICE: &str = "tgt_SRXIvvDIptRekNgp0cNLA5W5NmCpKtpeM2AhUK0";
+
+#[test]
+fn d3_a_database_of_an_older_release_loses_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut world = World::prepare(1);
+    fs::create_dir(&world.site.data).expect("a directory");
+    let key = world.site.data.join("master.key");
+    fs::write(&key, M0001_MASTER_KEY).expect("the key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let script = "import sqlite3, sys\nsqlite3.connect(sys.argv[1]).executescript(sys.stdin.read())";
+    let mut python = Command::new(&world.site.tools.python)
+        .args(["-c", script])
+        .arg(world.site.data.join("tokengate.db"))
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("python runs");
+    let dump = include_bytes!("../corpus/database-m0001.sql");
+    std::io::Write::write_all(&mut python.stdin.take().expect("a pipe"), dump).expect("python reads");
+    assert!(python.wait().expect("python ends").success());
+
+    world.start_control_plane();
+    let admin = |path: &str| world.control_get(path).basic("admin", M0001_ADMIN).send().json;
+    let tokens = admin("/api/v1/tokens?all=true")["items"].clone();
+    let seen: Vec<_> =
+        tokens.as_array().expect("a list").iter().map(|token| (&token["label"], &token["owner"])).collect();
+    assert_eq!(seen, [(&json!("first start"), &json!("admin")), (&json!("ci"), &json!("alice"))]);
+    assert_eq!(tokens[1]["expires_at"], "2100-01-01T00:00:00Z");
+    assert_eq!((&tokens[1]["scope"], &tokens[1]["unbound"]), (&json!("full"), &json!(false)));
+    assert_eq!(admin("/api/v1/users")["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(world.audit().len(), 8);
+    world.start_envoy();
+    world.wait_until_ready();
+    world.get(ISSUE).basic("alice@example.org", M0001_ALICE).send().assert_user(Some("alice"));
+    // And it goes on: new tokens have new numbers.
+    let new = world.control_call(Method::POST, "/api/v1/tokens").bearer(M0001_ALICE);
+    assert_eq!(new.json(&json!({ "label": "new" })).send().status, 201);
+}
