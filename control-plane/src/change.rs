@@ -6,23 +6,25 @@
 //! commit ── and only then the image, and so the proxies, see it
 //! ```
 //!
-//! A change that is dropped is undone. Nothing that was read before it began counts in it: while it waited for its turn,
-//! the caller's token may have been revoked, or the caller deleted. Once it has begun, nothing may drop it by accident:
-//! the API runs every request to its end, even if its client has gone.
+//! A change that is dropped is undone. Its author is judged again when it begins, by all rules that need no request: while
+//! it waited for its turn, the caller's token may have been revoked, or the caller deleted. Once it has begun, nothing may
+//! drop it by accident: the API runs every request to its end, even if its client has gone.
 
+use crate::clock;
 use crate::image::Effect;
 use crate::permission::{Action, Permit};
 use crate::store::{Store, audit, credentials, feed_head, random_number, settings, tokens, users};
 use policy::credential::BackendCredential;
 use policy::record::{PROGRAM, folded};
-use policy::{IpRule, KeyedHash, Settings, Timestamp, TokenState};
+use policy::{DenyReason, FilterKeys, IpRule, KeyedHash, Settings, Timestamp, still_stands};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Select,
-    SqlErr, TransactionTrait as _,
+    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, Select, SqlErr,
+    TransactionTrait as _,
 };
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 
 /// Who makes a change.
@@ -66,8 +68,8 @@ pub(crate) enum ChangeError {
     TooManyTokens,
     #[error("the credential cannot be sealed")]
     Seal,
-    #[error("the caller, or the caller's token, is gone")]
-    CallerGone,
+    #[error("the caller may not any more: {0:?}")]
+    Denied(DenyReason),
     #[error("the owner is no user any more")]
     OwnerGone,
     #[error("this is the last sysadmin")]
@@ -115,8 +117,9 @@ pub(crate) struct UserEdit<'a> {
 
 impl<'a> Change<'a> {
     /// Begins a change: waits for its turn, and looks whether its author is still one who may ask for changes.
-    pub(crate) async fn begin(store: &'a Store, author: Author, now: Timestamp) -> Result<Self, ChangeError> {
+    pub(crate) async fn begin(store: &'a Store, author: Author) -> Result<Self, ChangeError> {
         let changing = store.changing.clone().lock_owned().await;
+        let now = clock::now();
         let transaction = store.db.begin().await?;
         // The first statement locks the row, and with it every other change: commit order is revision order.
         let tag = random_number()?;
@@ -132,13 +135,24 @@ impl<'a> Change<'a> {
             .ok_or_else(|| DbErr::RecordNotFound("the head of the feed".into()))?;
         let (revision, effects) = (head.revision, Vec::new());
         // The image must be one revision behind, or it has missed something: a commit whose outcome nobody knew.
-        if store.with_image(|image| image.position().revision) + 1 != revision.cast_unsigned() {
+        let behind = store.with_image(|image| image.position().revision) + 1 != revision.cast_unsigned();
+        if behind || !store.image_is_trusted() {
             tracing::warn!("the snapshot image has missed a change; building it anew");
             store.distrust_image();
             store.reload().await?;
         }
-        let (actor, caller) = who(author, &transaction, now).await?;
+        let (actor, caller) = who(author, &transaction, &store.settings().0, now).await?;
         Ok(Self { store, transaction, actor, caller, now, revision, tag, effects, _changing: changing })
+    }
+
+    /// The time of the change.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The settings under which it takes place.
+    pub(crate) fn settings(&self) -> Arc<(Settings, FilterKeys)> {
+        self.store.settings()
     }
 
     /// The calling user as it is now.
@@ -303,16 +317,19 @@ impl<'a> Change<'a> {
     }
 
     /// Stores, or with `None` forgets, what the backend wants to see of a user; of everyone who has none, if that is
-    /// `None`.
+    /// `None`. Whether this changed anything.
     pub(crate) async fn set_credential(
         &mut self,
         permit: &Permit,
         user: Option<&users::Model>,
         credential: Option<(&BackendCredential, &'static str)>,
-    ) -> Result<(), ChangeError> {
+    ) -> Result<bool, ChangeError> {
         expect_permit(permit, Action::SetBackendCredential)?;
         let (user_id, name) = user.map_or((credentials::EVERYONE, ""), |user| (user.id, user.name.as_str()));
-        credentials::Entity::delete_by_id(user_id).exec(&self.transaction).await?;
+        let deleted = credentials::Entity::delete_by_id(user_id).exec(&self.transaction).await?.rows_affected > 0;
+        if credential.is_none() && !deleted {
+            return Ok(false);
+        }
         if let Some((credential, kind)) = credential {
             let nonce = *crate::keys::random().map_err(crate::keys::KeyError::Randomness)?;
             let key = self.store.master.credential_key();
@@ -325,11 +342,13 @@ impl<'a> Change<'a> {
             credentials::Entity::insert(row).exec(&self.transaction).await?;
         }
         let detail = json!({ "kind": credential.map(|(_, kind)| kind) });
-        self.record(permit, if user.is_some() { name } else { "(everyone)" }, detail).await?;
+        // No user is called so: names hold no slash.
+        self.record(permit, if user.is_some() { name } else { "/everyone" }, detail).await?;
         match user {
-            Some(user) => self.show_user(user).await,
-            None => self.show_settings(settings::in_force(&self.transaction).await?).await,
+            Some(user) => self.show_user(user).await?,
+            None => self.show_settings(settings::in_force(&self.transaction).await?).await?,
         }
+        Ok(true)
     }
 
     /// Deletes a token.
@@ -373,14 +392,13 @@ impl<'a> Change<'a> {
         let Some(most) = self.store.settings().0.max_tokens_per_user else {
             return Ok(());
         };
-        let now = tokens::stored(self.now);
         let held = tokens::Entity::find()
             .filter(tokens::Column::OwnerId.eq(owner.id))
             .filter(tokens::Column::DeletedAt.is_null())
-            .filter(tokens::Column::ExpiresAt.is_null().or(tokens::Column::ExpiresAt.gt(now)))
-            .count(&self.transaction)
+            .all(&self.transaction)
             .await?;
-        if held < u64::from(most.get()) { Ok(()) } else { Err(ChangeError::TooManyTokens) }
+        let held = held.iter().filter(|token| !tokens::record(token, Some(owner)).is_expired(self.now)).count();
+        if u32::try_from(held).is_ok_and(|held| held < most.get()) { Ok(()) } else { Err(ChangeError::TooManyTokens) }
     }
 
     /// That somebody could still administer without this sysadmin.
@@ -393,21 +411,21 @@ impl<'a> Change<'a> {
         if with_token { Ok(()) } else { Err(ChangeError::LastSysadminToken) }
     }
 
-    /// Whether a sysadmin has a token that works, among those that are left: without one nobody could administer any more.
+    /// Whether a sysadmin has a token that works, among those that are left: without one nobody could administer any
+    /// more.
     async fn sysadmin_token_besides(&self, left: Expr) -> Result<bool, DbErr> {
         let sysadmins = active_sysadmins().all(&self.transaction).await?;
-        let now = tokens::stored(self.now);
-        let other = tokens::Entity::find()
-            .filter(tokens::Column::OwnerId.is_in(sysadmins.into_iter().map(|user| user.id)))
+        let candidates = tokens::Entity::find()
+            .filter(tokens::Column::OwnerId.is_in(sysadmins.iter().map(|user| user.id)))
             .filter(left)
             .filter(tokens::Column::DeletedAt.is_null())
-            .filter(tokens::Column::ReadOnly.eq(false))
-            .filter(tokens::Column::IpRanges.is_null())
-            .filter(tokens::Column::ExpiresAt.is_null().or(tokens::Column::ExpiresAt.gt(now)))
-            .filter(tokens::Column::ValidFrom.is_null().or(tokens::Column::ValidFrom.lte(now)))
-            .one(&self.transaction)
+            .all(&self.transaction)
             .await?;
-        Ok(other.is_some())
+        let settings = &self.store.settings().0;
+        Ok(candidates.iter().any(|token| {
+            let owner = sysadmins.iter().find(|user| Some(user.id) == token.owner_id);
+            still_stands(&tokens::record(token, owner), None, settings, self.now).is_ok()
+        }))
     }
 
     /// Commits, and shows the change to the proxies.
@@ -470,11 +488,12 @@ impl<'a> Change<'a> {
     }
 }
 
-/// The author as the audit names one, and as the user it is now. A caller whose token no longer works, or who is gone, is
-/// nobody's author.
+/// The author as the audit names one, and as the user it is now. A caller whose token no longer works, or who is
+/// gone, is nobody's author.
 async fn who(
     author: Author,
     transaction: &DatabaseTransaction,
+    settings: &Settings,
     now: Timestamp,
 ) -> Result<(Actor, Option<users::Model>), ChangeError> {
     let (user_id, actor_id, token_id, request_id) = match author {
@@ -484,20 +503,18 @@ async fn who(
         }
         Author::Caller { user_id, actor_id, token_id, request_id } => (user_id, actor_id, token_id, request_id),
     };
+    let gone = || ChangeError::Denied(DenyReason::TokenDeleted);
     let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(transaction).await?;
-    let holder = active_user(transaction, actor_id.unwrap_or(user_id)).await?;
-    let user = active_user(transaction, user_id).await?;
-    let (Some(token), Some(holder), Some(user)) = (token, holder, user) else {
-        return Err(ChangeError::CallerGone);
-    };
-    let record = tokens::record(&token, Some(&holder));
-    if token.owner_id != Some(holder.id)
-        || record.state != TokenState::Active
-        || record.is_restricted()
-        || record.is_expired(now)
-    {
-        return Err(ChangeError::CallerGone);
+    let token = token.ok_or_else(gone)?;
+    let holder_id = actor_id.unwrap_or(user_id);
+    let holder = users::Entity::find_by_id(holder_id).one(transaction).await?.ok_or_else(gone)?;
+    let user = users::Entity::find_by_id(user_id).one(transaction).await?.ok_or_else(gone)?;
+    if token.owner_id != Some(holder.id) || user.name_folded.is_none() {
+        return Err(gone());
     }
+    let context_user = actor_id.map(|_| users::record(&user, None));
+    still_stands(&tokens::record(&token, Some(&holder)), context_user.as_ref(), settings, now)
+        .map_err(ChangeError::Denied)?;
     let on_behalf_of = actor_id.map(|_| user.name.clone());
     let actor = Actor { name: holder.name, token_id: Some(token_id), request_id, on_behalf_of };
     Ok((actor, Some(user)))

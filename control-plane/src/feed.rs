@@ -65,7 +65,8 @@ async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
         if over {
             return seal(&app, &ask, News::Nothing).into_response();
         }
-        // However the waiting ends, the image is asked once more: while it is not trusted, nobody is told to be current.
+        // However the waiting ends, the image is asked once more: while it is not trusted, nobody is told to be
+        // current.
         tokio::select! {
             _ = changed.changed() => {}
             () = &mut hold => over = true,

@@ -1,8 +1,8 @@
 //! The snapshot as the proxies are to have it, in memory: built from the database at start, kept current by changes.
 //!
 //! Pages and changes are served from here, never from the database; and the control plane's own judgement looks here,
-//! too. The log holds which values changed in which of the last revisions since the program started; a proxy that stands
-//! at a revision which is not in the log gets everything.
+//! too. The log holds which values changed in which of the last revisions since the program started; a proxy that
+//! stands at a revision which is not in the log gets everything.
 
 use policy::feed::{Cursor, Item, ItemKey, News, PAGE_LEN, Position};
 use policy::{FilterKeys, KeyedHash, Layout, Record, Settings, Shard, ShardCount, ShardError, TokenRecord, UserRecord};

@@ -59,8 +59,8 @@ enum Command {
     },
     /// Print the secret by which a backend verifies the assertions of the proxies (HS256).
     ///
-    /// With the setting `identity` at `assertion`, each admitted request carries a signed JSON Web Token; its claims are
-    /// in the README. The text, as it is printed, is the secret to give to your library. Each audience has its own.
+    /// With the setting `identity` at `assertion`, each admitted request carries a signed JSON Web Token; its claims
+    /// are listed in envoy/identity.md. The text, as it is printed, is the secret to give to your library. Each audience has its own.
     #[command(after_help = ASSERTION_KEY_HELP)]
     AssertionKey {
         #[command(flatten)]

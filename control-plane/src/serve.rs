@@ -5,7 +5,7 @@ use crate::feed::Proxies;
 use crate::keys::{self, KeyError, MasterKey};
 use crate::permission::{Action, Permit, Role, Whose, permit};
 use crate::store::{OpenError, Store, users};
-use crate::{api, clock, feed, server};
+use crate::{api, feed, server};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -102,7 +102,7 @@ async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
     if users::Entity::find().one(&store.db).await.map_err(OpenError::Database)?.is_some() {
         return Ok(());
     }
-    let mut change = Change::begin(store, Author::Program, clock::now()).await?;
+    let mut change = Change::begin(store, Author::Program).await?;
     let admin = NewUser { name: "admin", email: None, sysadmin: true };
     let admin = change.create_user(&own_permit(Action::CreateUser)?, admin).await?;
     let (secret, hash) = api::tokens::mint(&store.master.hash_keys()).map_err(KeyError::Randomness)?;

@@ -1,7 +1,8 @@
-//! The database: users, tokens, audit, and the head of the feed.
+//! The database: users, tokens, settings, audit, backend credentials, and the head of the feed.
 //!
 //! SQLite in one file; the queries go through SeaORM so that PostgreSQL can take its place. Times are milliseconds
-//! since the epoch. Nothing here is a secret by itself: of a token there is its keyed hash, of the keys nothing.
+//! since the epoch. Nothing here is a secret by itself: of a token there is its keyed hash, of a backend
+//! credential what is sealed, of the keys nothing.
 
 pub(crate) mod audit;
 pub(crate) mod credentials;

@@ -42,8 +42,8 @@ impl Config {
     /// Reads the plugin configuration, a JSON object; every field is optional.
     ///
     /// ```
-    /// let config = filter::config::Config::parse(br#"{"context_path": "/jira", "feed_cluster": "tokengate"}"#).unwrap();
-    /// assert_eq!(config.site.protected_prefixes, ["/rest/"]);
+    /// let config = filter::config::Config::parse(br#"{"context_path": "/jira", "feed_cluster":
+    /// "tokengate"}"#).unwrap(); assert_eq!(config.site.protected_prefixes, ["/rest/"]);
     /// assert!(filter::config::Config::parse(br#"{"protected_prefixes": []}"#).is_err());
     /// ```
     pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {

@@ -354,8 +354,8 @@ impl Client {
     }
 }
 
-/// Whether the page holds what belongs on it and the next one follows: shard after shard, for none may be missing from a
-/// generation; then what changed meanwhile, never nothing but at the end.
+/// Whether the page holds what belongs on it and the next one follows: shard after shard, for none may be missing
+/// from a generation; then what changed meanwhile, never nothing but at the end.
 fn is_in_order(page: Cursor, next: Option<Cursor>, items: &[Item<'_>]) -> bool {
     if page.in_shards() {
         let layout = page.from.layout;

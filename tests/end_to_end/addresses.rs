@@ -5,7 +5,8 @@ use tests::{Reply, Token, World};
 
 const ISSUE: &str = "/rest/api/2/issue/JRA-1";
 
-/// A Tokengate behind one more proxy of ours, which says in `X-Forwarded-For` who connects to it; and a token of alice's.
+/// A Tokengate behind one more proxy of ours, which says in `X-Forwarded-For` who connects to it; and a token of
+/// alice's.
 fn behind_a_proxy() -> (World, Token) {
     let mut world = World::prepare(2);
     world.edit_config("xff_num_trusted_hops: 0", "xff_num_trusted_hops: 1");

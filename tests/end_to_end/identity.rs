@@ -1,10 +1,13 @@
-//! Who the backend is told is calling: headers, a signed assertion, or a credential of its own (U6); and requests on behalf
-//! of another user (U7).
+//! Who the backend is told is calling: headers, a signed assertion, or a credential of its own (U6); and requests on
+//! behalf of another user (U7).
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
-use tests::{Reply, World, eventually};
+use tests::recorder::Recorder;
+use tests::{Reply, World};
 
 const ISSUE: &str = "/rest/api/2/issue/JRA-1";
 
@@ -58,7 +61,9 @@ fn u6_an_assertion_says_who_is_calling_and_a_standard_library_verifies_it() {
     assert_eq!((&claims["sub"], &claims["email"]), (&json!("alice"), &json!("alice@example.org")));
     assert_eq!((&claims["token_id"], claims.get("act")), (&json!(token.id), None));
     assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
-    assert_eq!(claims["jti"].as_str().map(str::len), Some(32));
+    let jti = claims["jti"].as_str().expect("a jti");
+    let millis = u64::from_str_radix(&jti[..12], 16).expect("its milliseconds");
+    assert_eq!((jti.len(), millis / 1000), (32, claims["iat"].as_u64().unwrap()));
     let other = assertion(&world.get(ISSUE).bearer(&token).send());
     assert_ne!(verified(&world, &other, "jira").expect("it is good")["jti"], claims["jti"]);
 
@@ -145,7 +150,7 @@ fn u6_a_backend_that_trusts_no_header_gets_a_credential_of_its_own() {
         }
     }
     for file in ["tokengate.db", "tokengate.db-wal"] {
-        let bytes = std::fs::read(world.site.data.join(file)).unwrap_or_default();
+        let bytes = std::fs::read(world.site.data.join(file)).expect("a file of the database");
         for secret in ["wonderland", "YWxpY2U6d29uZGVybGFuZA", "service.account.token"] {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret} lies in {file}");
         }
@@ -300,28 +305,37 @@ fn attack_the_control_plane_believes_no_identity_but_a_proxys_and_that_once() {
     }
 }
 
-#[test]
-fn attack_an_assertion_for_the_control_plane_that_somebody_recorded() {
-    // A recorder in the control plane's place sees what the proxy sends there.
-    let recorder = tests::recorder::Recorder::start();
+/// A Tokengate that sends requests for the control plane to a recorder, and nothing there.
+fn with_a_recorder_in_the_control_planes_place() -> (World, Recorder) {
+    let recorder = Recorder::start();
     let mut world = World::prepare(1);
     let control = format!("port_value: {} # TOKENGATE_CONTROL_PORT", world.site.ports.control);
-    let (clusters, feed) = {
-        let config = world.config();
-        let at = config.find("cluster_name: tokengate\n").expect("the API's cluster");
-        let end = at + config[at..].find(&control).expect("its port") + control.len();
-        (config[at..end].to_owned(), control)
-    };
-    world.edit_config(&clusters, &clusters.replace(&feed, &format!("port_value: {}", recorder.port())));
+    let config = world.config();
+    let at = config.find("cluster_name: tokengate\n").expect("the API's cluster");
+    let end = at + config[at..].find(&control).expect("its port") + control.len();
+    let cluster = config[at..end].to_owned();
+    let elsewhere = cluster.replace(&control, &format!("port_value: {}", recorder.port()));
+    world.edit_config(&cluster, &elsewhere);
     world.start_control_plane();
     world.start_envoy();
     world.wait_until_ready();
-    world.get("/api/v1/users").basic("admin", &world.admin_token()).send();
+    (world, recorder)
+}
+
+/// The assertion in what the recorder got; and nothing in it but that tells who is calling.
+fn recorded(recorder: &Recorder, token: &str) -> Vec<u8> {
     let heads = recorder.take();
-    let recorded = heads.iter().find_map(|head| head.values(ASSERTION).first().map(|value| value.to_vec()));
-    let recorded = recorded.expect("an assertion");
     assert!(heads.iter().all(|head| head.values("authorization").is_empty()), "the token stays at the proxy");
-    assert!(heads.iter().all(|head| !head.contains(world.admin_token().as_bytes())));
+    assert!(heads.iter().all(|head| !head.contains(token.as_bytes())));
+    let assertion = heads.iter().find_map(|head| head.values(ASSERTION).first().map(|value| value.to_vec()));
+    assertion.expect("an assertion")
+}
+
+#[test]
+fn attack_an_assertion_for_the_control_plane_that_somebody_recorded() {
+    let (mut world, recorder) = with_a_recorder_in_the_control_planes_place();
+    world.get("/api/v1/users").basic("admin", &world.admin_token()).send();
+    let recorded = recorded(&recorder, &world.admin_token());
 
     let played = || world.control_get("/api/v1/users").header(ASSERTION, &recorded).send();
     assert_eq!(played().status, 200, "it is good, once");
@@ -330,9 +344,54 @@ fn attack_an_assertion_for_the_control_plane_that_somebody_recorded() {
     with_a_token.basic("admin", &world.admin_token()).send().assert_refused(401, "assertion_used");
     // A control plane that has forgotten which were used takes none from before its start.
     world.kill_control_plane();
-    let now = tests::in_seconds(0);
-    eventually("the next second", || (tests::in_seconds(0)[..19] != now[..19]).then_some(()));
     world.start_control_plane();
     let played = || world.control_get("/api/v1/users").header(ASSERTION, &recorded).send();
-    played().assert_refused(401, "assertion_of_other_time");
+    played().assert_refused(503, "assertion_of_other_time");
+}
+
+#[test]
+fn attack_u7_a_proxys_word_by_rules_that_do_not_hold_any_more() {
+    let (world, recorder) = with_a_recorder_in_the_control_planes_place();
+    world.create_user("bob");
+    let token = world.token_for("alice");
+    world.set(&json!({ "on_behalf_of": "listed", "on_behalf_of_callers": ["alice"] }));
+    let word = || {
+        world.get("/api/v1/tokens").bearer(&token).header("contextUser", b"bob").send();
+        recorded(&recorder, &token.text)
+    };
+    let played = |word: &[u8]| world.control_get("/api/v1/tokens").header(ASSERTION, word).send();
+    assert_eq!(played(&word()).status, 200, "by the rules that hold");
+    let old = [word(), word(), word()];
+    world.edit_user("bob", &json!({ "sysadmin": true }));
+    played(&old[0]).assert_refused(403, "context_user_is_sysadmin");
+    world.edit_user("bob", &json!({ "sysadmin": false }));
+    world.set(&json!({ "on_behalf_of": "off" }));
+    played(&old[1]).assert_refused(403, "on_behalf_of_refused");
+    world.set(&json!({ "on_behalf_of": "listed" }));
+    world.edit_user("alice", &json!({ "suspended": true }));
+    played(&old[2]).assert_refused(401, "owner_suspended");
+}
+
+#[test]
+fn attack_u7_a_request_held_open_until_the_user_in_it_may_more() {
+    let world = World::start();
+    let token = world.token_for("alice");
+    world.create_user("bob");
+    world.set(&json!({ "on_behalf_of": "listed", "on_behalf_of_callers": ["alice"] }));
+    let body = r#"{"name":"mallory","sysadmin":true}"#;
+    let head = format!(
+        "POST /api/v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\ncontextUser: bob\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        token.text,
+        body.len()
+    );
+    let mut stream = TcpStream::connect(("127.0.0.1", world.site.ports.control)).expect("a connection");
+    stream.write_all(head.as_bytes()).expect("the head");
+    // As bob, who is nobody yet, alice may; the body comes once he is a sysadmin.
+    world.edit_user("bob", &json!({ "sysadmin": true }));
+    stream.write_all(body.as_bytes()).expect("the body");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).expect("a reply");
+    assert!(reply.starts_with("HTTP/1.1 403") && reply.contains("context_user_is_sysadmin"), "{reply}");
+    assert_eq!(world.as_admin(Method::GET, "/api/v1/users/mallory").send().status, 404);
 }

@@ -1,4 +1,5 @@
-//! `make run`, as a newcomer meets it (that it sets everything up on a fresh clone is what CI shows by running there); and the entry points and configuration of the containers, as plain processes.
+//! `make run`, as a newcomer meets it (that it sets everything up on a fresh clone is what CI shows by running
+//! there); and the entry points and configuration of the containers, as plain processes.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeMap;

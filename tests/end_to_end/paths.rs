@@ -2,8 +2,9 @@
 //! unjudged.
 //!
 //! Each entry of `tests/corpus/paths.json` is sent over HTTP/1.1 and HTTP/2, with forged identity headers: without a
-//! credential, with a token as Bearer and as Basic, with a password, and with tokens that are to be refused. A [`Recorder`] stands in the backend's place, so that what is looked at are the
-//! bytes that Envoy sent. A liberal reader ([`reader`]) then looks for a backend that would take the path for another.
+//! credential, with a token as Bearer and as Basic, with a password, and with tokens that are to be refused. A
+//! [`Recorder`] stands in the backend's place, so that what is looked at are the bytes that Envoy sent. A liberal
+//! reader ([`reader`]) then looks for a backend that would take the path for another.
 //!
 //! `cargo test -p tests --test end_to_end paths -- --nocapture` prints what became of each.
 

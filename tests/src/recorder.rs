@@ -1,7 +1,7 @@
 //! A backend that writes down what reaches it, byte for byte.
 //!
-//! An HTTP library would refuse some of what a proxy may be tricked into sending, and mend more of it. This one reads to
-//! the end of a head, keeps it as it came, answers 200 and closes the connection. It reads no bodies.
+//! An HTTP library would refuse some of what a proxy may be tricked into sending, and mend more of it. This one reads
+//! to the end of a head, keeps it as it came, answers 200 and closes the connection. It reads no bodies.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

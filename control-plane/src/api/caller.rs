@@ -1,10 +1,10 @@
-//! Who is calling: a token, judged by the very function that judges in the proxies; or a proxy's word for one that it has
-//! judged, in an assertion.
+//! Who is calling: a token, judged by the very function that judges in the proxies; or a proxy's word for one that it
+//! has judged, in an assertion.
 
 use super::REQUEST_ID;
 use super::error::ApiError;
 use crate::App;
-use crate::change::{Author, Change, ChangeError};
+use crate::change::{Author, Change};
 use crate::clock;
 use crate::image::Image;
 use crate::permission::{Action, Permit, Role, Whose, permit};
@@ -18,8 +18,8 @@ use policy::headers::ASSERTION;
 use policy::record::same_ignoring_case;
 use policy::settings::Audience;
 use policy::{
-    DenyReason, Facts, Found, KeyedHash, Known, Request, Site, Snapshot, Sources, Timestamp, TokenRecord, TokenState,
-    UserRecord, Verdict, decide,
+    DenyReason, Facts, Found, KeyedHash, Known, Request, Site, Snapshot, Sources, Timestamp, TokenRecord, UserRecord,
+    Verdict, decide, still_stands,
 };
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use std::net::IpAddr;
@@ -36,14 +36,14 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Begins a change by this caller, and gives the caller as it is now that the change has begun: what was read before
-    /// may have been revoked meanwhile.
-    pub(crate) async fn begin(self, store: &Store, now: Timestamp) -> Result<(Change<'_>, Self), ApiError> {
+    /// Begins a change by this caller, and gives the caller as it is now that the change has begun: what was read
+    /// before may have been revoked meanwhile.
+    pub(crate) async fn begin(self, store: &Store) -> Result<(Change<'_>, Self), ApiError> {
         let Self { user, actor_id, token_id, request_id } = self;
         let (author_token, author_request) = (token_id.clone(), request_id.clone());
         let author = Author::Caller { user_id: user.id, actor_id, token_id: author_token, request_id: author_request };
-        let change = Change::begin(store, author, now).await?;
-        let user = change.caller().cloned().ok_or(ChangeError::CallerGone)?;
+        let change = Change::begin(store, author).await?;
+        let user = change.caller().cloned().ok_or(ApiError::CredentialsRequired)?;
         Ok((change, Self { user, actor_id, token_id, request_id }))
     }
 
@@ -64,6 +64,9 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let now = clock::now();
+        if !app.store.image_is_trusted() {
+            return Err(ApiError::Busy);
+        }
         let admitted = match asserted(&parts.headers, app, now)? {
             Some(admitted) => admitted,
             None => judged(parts, app, now)?,
@@ -125,8 +128,8 @@ fn judged(parts: &Parts, app: &App, now: Timestamp) -> Result<Admitted, ApiError
     }
 }
 
-/// The users of whom is spoken, as the database knows them. The one with the token is the one to whom it belongs, not one
-/// who has the same name today.
+/// The users of whom is spoken, as the database knows them. The one with the token is the one to whom it belongs, not
+/// one who has the same name today.
 async fn known(
     admitted: Admitted,
     request_id: Option<String>,
@@ -138,20 +141,22 @@ async fn known(
     let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(&store.db).await?;
     let token = token.ok_or_else(gone)?;
     let holder = users::Entity::find_by_id(token.owner_id.ok_or_else(gone)?).one(&store.db).await?.ok_or_else(gone)?;
-    let record = tokens::record(&token, Some(&holder));
-    let in_order = record.state == TokenState::Active && !record.is_expired(now) && !record.is_restricted();
-    if !in_order || !same_ignoring_case(&holder.name, actor.as_ref().unwrap_or(&user)) {
+    if !same_ignoring_case(&holder.name, actor.as_ref().unwrap_or(&user)) {
         return Err(gone());
     }
-    let Some(_) = actor else {
-        return Ok(Caller { user: holder, actor_id: None, token_id, request_id });
+    let context_user = match &actor {
+        None => None,
+        Some(_) => Some(super::users::find(&store.db, &user).await.map_err(|error| match error {
+            ApiError::NotFound => ApiError::Denied(DenyReason::ContextUserUnknown),
+            other => other,
+        })?),
     };
-    let unknown = |_| ApiError::Denied(DenyReason::ContextUserUnknown);
-    let user = super::users::find(&store.db, &user).await.map_err(unknown)?;
-    if user.suspended {
-        return Err(ApiError::Denied(DenyReason::ContextUserSuspended));
-    }
-    Ok(Caller { user, actor_id: Some(holder.id), token_id, request_id })
+    // Again, since a proxy may have judged by an older snapshot.
+    let seen = context_user.as_ref().map(|user| users::record(user, None));
+    still_stands(&tokens::record(&token, Some(&holder)), seen.as_ref(), &store.settings().0, now)
+        .map_err(ApiError::Denied)?;
+    let actor_id = context_user.is_some().then_some(holder.id);
+    Ok(Caller { user: context_user.unwrap_or(holder), actor_id, token_id, request_id })
 }
 
 /// The image, as the rules ask it.

@@ -1,5 +1,5 @@
-//! `/api/v1/users/{name}/backend-credential` and, for everyone who has none, `/api/v1/backend-credential`: what the backend
-//! wants to see in `Authorization` in place of a token, while the setting `identity` is `credential` (U6).
+//! `/api/v1/users/{name}/backend-credential` and, for everyone who has none, `/api/v1/backend-credential`: what the
+//! backend wants to see in `Authorization` in place of a token, while the setting `identity` is `credential` (U6).
 
 mod delete;
 mod set;

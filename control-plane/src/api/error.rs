@@ -43,8 +43,10 @@ pub(crate) enum ApiError {
     AssertionOfOtherTime,
     /// It was used before.
     AssertionUsed,
-    /// More come than can be remembered.
-    TooManyAssertions,
+    /// Not now.
+    Busy,
+    /// A token is not to last for so long (S1); until then it may.
+    ValidityTooLong(String),
     /// Name or e-mail are somebody else's.
     UserExists,
     /// Without this user nobody could administer.
@@ -100,13 +102,14 @@ impl ApiError {
                 told(401, "assertion_not_authentic", "The identity in this request was not signed by a proxy of ours.")
             }
             Self::AssertionOfOtherTime => told(
-                401,
+                503,
                 "assertion_of_other_time",
-                "The proxy's assertion is of another time: its clock and the control plane's differ, or it is an old one.",
+                "The clocks of proxy and control plane differ, or the control plane has just started; try again shortly.",
             ),
             Self::AssertionUsed => told(401, "assertion_used", "The proxy's assertion was used before."),
-            Self::TooManyAssertions => {
-                told(503, "busy", "More requests come than can be told apart; try again shortly.")
+            Self::Busy => told(503, "busy", "The control plane cannot answer right now; try again shortly."),
+            Self::ValidityTooLong(latest) => {
+                told(400, "validity_too_long", &format!("The API token must end by {latest}, or before."))
             }
             Self::UserExists => told(409, "user_exists", "The name or the e-mail address is another user's."),
             Self::LastSysadmin => {
@@ -152,7 +155,7 @@ impl From<ChangeError> for ApiError {
             ChangeError::UserExists => Self::UserExists,
             ChangeError::TokenExists => Self::TokenExists,
             ChangeError::TooManyTokens => Self::TooManyTokens,
-            ChangeError::CallerGone => Self::Denied(DenyReason::TokenDeleted),
+            ChangeError::Denied(reason) => Self::Denied(reason),
             ChangeError::OwnerGone => Self::BadRequest("owner is no user here.".into()),
             ChangeError::LastSysadmin => Self::LastSysadmin,
             ChangeError::LastSysadminToken => Self::LastSysadminToken,

@@ -78,12 +78,11 @@ impl<S: Send + Sync> FromRequestParts<S> for MaybeSegment {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let params = RawPathParams::from_request_parts(parts, state).await;
-        let variable = params.is_ok_and(|params| params.iter().next().is_some());
-        if !variable {
-            return Ok(Self(None));
+        match RawPathParams::from_request_parts(parts, state).await {
+            Ok(params) if params.iter().next().is_none() => Ok(Self(None)),
+            // One that cannot be read is an error, not none.
+            _ => Segment::from_request_parts(parts, state).await.map(|Segment(segment)| Self(Some(segment))),
         }
-        Segment::from_request_parts(parts, state).await.map(|Segment(segment)| Self(Some(segment)))
     }
 }
 
@@ -128,11 +127,16 @@ pub(crate) struct Page<T> {
 
 impl<T> Page<T> {
     /// The page that `limit` of these rows are; one row more than that was asked for, to see whether there is more.
-    pub(crate) fn of<R>(mut rows: Vec<R>, limit: u64, id: impl Fn(&R) -> i64, view: impl Fn(R) -> T) -> Self {
+    pub(crate) fn of<R>(
+        mut rows: Vec<R>,
+        limit: u64,
+        id: impl Fn(&R) -> i64,
+        view: impl Fn(R) -> Result<T, ApiError>,
+    ) -> Result<Self, ApiError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().map(id).filter(|_| more);
-        Self { items: rows.into_iter().map(view).collect(), next }
+        Ok(Self { items: rows.into_iter().map(view).collect::<Result<_, _>>()?, next })
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct TokenView {
 }
 
 impl TokenView {
-    fn new(token: tokens::Model, owner: Option<&str>) -> Self {
+    fn new(token: tokens::Model, owner: Option<&str>) -> Result<Self, ApiError> {
         let tokens::Model {
             id: _,
             public_id,
@@ -49,17 +49,23 @@ impl TokenView {
             read_only,
             ip_ranges,
         } = token;
-        Self {
+        let ip_ranges = match ip_ranges {
+            None => Vec::new(),
+            Some(json) => {
+                tokens::ip_ranges(&json).ok_or_else(|| ApiError::Internal("ip_ranges cannot be read".into()))?
+            }
+        };
+        Ok(Self {
             id: public_id,
             label,
             owner: owner.map(str::to_owned),
             unbound: owner_id.is_none(),
             scope: if read_only { Scope::ReadOnly } else { Scope::Full },
-            ip_ranges: ip_ranges.and_then(|json| tokens::ip_ranges(&json)).unwrap_or_default(),
+            ip_ranges,
             created_at: rfc3339(created_at),
             valid_from: valid_from.map(rfc3339),
             expires_at: expires_at.map(rfc3339),
-        }
+        })
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Model {
     pub(crate) actor_token: Option<String>,
     /// What was done, such as `token.create`.
     pub(crate) action: String,
-    /// To what: a user's name or a token's public id.
+    /// To what: a user's name, a token's public id, a version of the settings, or `/everyone`.
     pub(crate) subject: String,
     /// More, as JSON; never a secret.
     pub(crate) detail: String,

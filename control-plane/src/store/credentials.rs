@@ -1,5 +1,5 @@
-//! Backend credentials (U6): what the backend wants to see of a user in place of a token; sealed under a key that is not
-//! in the database.
+//! Backend credentials (U6): what the backend wants to see of a user in place of a token; sealed under a key that is
+//! not in the database.
 
 use policy::SealKey;
 use policy::credential::BackendCredential;

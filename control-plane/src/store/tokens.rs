@@ -32,8 +32,8 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What the proxies are told of a token. One of which a part cannot be read is told as deleted: left out, an imported one
-/// would be offered to the backend as a password.
+/// What the proxies are told of a token. One of which a part cannot be read is told as deleted: left out, an imported
+/// one would be offered to the backend as a password.
 pub(crate) fn record(token: &Model, owner: Option<&users::Model>) -> TokenRecord {
     let addresses = match &token.ip_ranges {
         None => Some(Addresses::Any),
@@ -63,7 +63,7 @@ pub(crate) fn record(token: &Model, owner: Option<&users::Model>) -> TokenRecord
         expires_at: token.expires_at.map(timestamp),
         state,
         scope: if token.read_only { Scope::ReadOnly } else { Scope::Full },
-        addresses: addresses.unwrap_or(Addresses::Any),
+        addresses: addresses.unwrap_or(Addresses::Only(Vec::new())),
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The hashes under which the proxies find a user: of the name, and of the e-mail address if there is one and it differs.
+/// The hashes under which the proxies find a user: of the name, and of the e-mail address if there is one and it
+/// differs.
 pub(crate) fn hashes(user: &Model, keys: &FilterKeys) -> Vec<KeyedHash> {
     let mut names: Vec<String> =
         [Some(user.name.as_str()), user.email.as_deref()].into_iter().flatten().map(folded).collect();

@@ -11,7 +11,7 @@
 //! | `token_id` | public id of the token |
 //! | `act` | `{"sub": name}` of the caller, if the request runs on behalf of somebody else (RFC 8693, section 4.1) |
 //! | `iat`, `exp` | seconds since 1970: when it was made, and [`LIFETIME_SECONDS`] later |
-//! | `jti` | random, never used twice |
+//! | `jti` | never used twice: 48 bits of milliseconds, as in a UUID of version 7, and 80 random ones |
 //!
 //! Each audience has a key of its own, so that what was signed for the one is worth nothing at the other. The header is
 //! the same for all, and an assertion with any other is refused unread: there is nothing to choose for an attacker.
@@ -74,8 +74,19 @@ pub struct Claims {
     pub iat: u64,
     /// The first second in which it is no longer good.
     pub exp: u64,
-    /// Random, never used twice.
+    /// Never used twice.
     pub jti: String,
+}
+
+/// The random bits of a `jti`; the milliseconds stand before them.
+const JTI_RANDOM: u128 = (1 << 80) - 1;
+
+impl Claims {
+    /// The millisecond in which the assertion was made, which its seconds do not tell.
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let jti = u128::from_str_radix(&self.jti, 16).ok()?;
+        u64::try_from(jti >> JTI_RANDOM.count_ones()).ok().map(Timestamp::from_millis)
+    }
 }
 
 /// Who acts for the subject.
@@ -102,7 +113,8 @@ impl AssertionKey {
 
     /// An assertion of what was granted. `jti` is random, never used twice.
     pub fn sign(&self, grant: &Grant, audience: &str, now: Timestamp, jti: [u8; 16]) -> Option<String> {
-        let now = now.as_millis() / 1000;
+        let (millis, now) = (now.as_millis(), now.as_millis() / 1000);
+        let random = u128::from_be_bytes(jti) & JTI_RANDOM;
         let claims = Claims {
             iss: ISSUER.into(),
             aud: audience.into(),
@@ -112,7 +124,7 @@ impl AssertionKey {
             act: grant.actor().map(|caller| Act { sub: caller.into() }),
             iat: now,
             exp: now.saturating_add(LIFETIME_SECONDS),
-            jti: format!("{:032x}", u128::from_be_bytes(jti)),
+            jti: format!("{:032x}", (u128::from(millis) << JTI_RANDOM.count_ones()) | random),
         };
         self.sign_claims(&claims)
     }

@@ -43,8 +43,8 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendCredential(Secret);
 
-/// Bytes a backend credential may have: the longest bearer tokens in use are some kilobytes, and a user's record with it
-/// stays far below the limit of a shard.
+/// Bytes a backend credential may have: the longest bearer tokens in use are some kilobytes, and a user's record with
+/// it stays far below the limit of a shard.
 pub const BACKEND_CREDENTIAL_LEN_MAX: usize = 4096;
 
 impl BackendCredential {
@@ -196,9 +196,9 @@ impl Credential {
 /// what was none does not hold them by chance, and few enough that what is missing could not be guessed.
 const DECODED_LEN_SHOWN: usize = 16;
 
-/// Whether the value of a credential header, however broken, shows a token of ours ([`token::shows_in`]): in clear, or in
-/// anything that some backend might decode as base64. Such a value is never forwarded (U5), so this decodes as laxly as
-/// it can: both alphabets, anything else skipped, beginning anywhere.
+/// Whether the value of a credential header, however broken, shows a token of ours ([`token::shows_in`]): in clear,
+/// or in anything that some backend might decode as base64. Such a value is never forwarded (U5), so this decodes as
+/// laxly as it can: both alphabets, anything else skipped, beginning anywhere.
 pub fn shows_token(value: &[u8]) -> bool {
     if token::shows_in(value, 0) {
         return true;
@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn u12_what_holds_the_prefix_by_chance_is_not_taken_for_a_token() {
-        // A signed token of somebody else's: `tgt_` and sixteen letters and digits stand in the middle of its signature.
+        // A signed token of somebody else's: `tgt_` and sixteen letters and digits stand in the middle of its
+        // signature.
         let signed = "eyJhbGciOiAiSFM1MTIiLCAidHlwIjogIkpXVCJ9.eyJpc3MiOiAiaHR0cHM6Ly9pZHAuZXhhbXBsZSIsICJzdWIiOiAidTE5\
                       NjQ2NiIsICJleHAiOiAxOTAwMDAwMDAwfQ.vN-w-IhCvDZ0dXdF0MDyZfRUJmCIMLKDpZnOv5rdYRxj2TI9TzrZH4grZQiHk2tgt_lFb\
                       PgVLRX4NaOb3v4zGgd1";

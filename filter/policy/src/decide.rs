@@ -38,18 +38,18 @@
 //! | `identity` is `credential`, and none is stored for the user (U6) | 403 `no_backend_credential` |
 //! | otherwise | – admitted |
 //!
-//! On the control plane's own paths, which authenticate by themselves, passwords and foreign credentials are not looked at:
-//! what is no token passes, unless an address rule or a `contextUser` is against it.
+//! On the control plane's own paths, which authenticate by themselves, passwords and foreign credentials are not
+//! looked at: what is no token passes, unless an address rule or a `contextUser` is against it.
 //! (`proxy_failure`, 503, is the filter's own: the proxy failed at something it was asked.)
 
 use crate::assertion::For;
 use crate::credential::{BackendCredential, Credential};
-use crate::facts::{Facts, Found, Snapshot};
+use crate::facts::{Facts, Found};
 use crate::path::{Ambiguous, Area};
 use crate::request::ContextUser;
 use crate::settings::{EncodedSlashes, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, names_hold};
 use crate::token::Shape;
-use crate::{Binding, DenyReason, Owner, Scope, Settings, TokenRecord, TokenState};
+use crate::{Binding, DenyReason, Owner, Scope, Settings, Timestamp, TokenRecord, TokenState, UserRecord};
 use alloc::boxed::Box;
 
 /// What becomes of a request.
@@ -76,9 +76,7 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
         Area::Protected => For::Backend,
         Area::ControlPlane => For::ControlPlane,
     };
-    let Snapshot::Ready { settings, .. } = facts.snapshot.if_ready().ok_or(DenyReason::NotReady)? else {
-        return Err(DenyReason::NotReady);
-    };
+    let settings = facts.snapshot.settings().ok_or(DenyReason::NotReady)?;
     let case = Case { facts, settings, to };
     case.path_is_allowed()?;
     case.address_is_allowed()?;
@@ -134,17 +132,21 @@ impl<'a> Case<'a> {
                 return if request.shows_token() { Err(DenyReason::SchemeNotAllowed) } else { Ok(None) };
             }
         };
+        // Nobody has looked, or could: an imported token would go on to the backend as a password.
+        let nobody_knows = match &known.token {
+            Found::Unreadable => true,
+            Found::NotLookedUp => request.credential.to_look_up().is_some(),
+            Found::Nothing | Found::Record(_) => false,
+        };
         match (&known.token, Shape::of(secret.expose())) {
             (_, Shape::Mistyped) => Err(DenyReason::MistypedToken),
             (Found::Record(_), _) | (_, Shape::Token) if !scheme_is_allowed => Err(DenyReason::SchemeNotAllowed),
-            (Found::Unreadable, _) => Err(DenyReason::SnapshotUnreadable),
+            _ if nobody_knows => Err(DenyReason::SnapshotUnreadable),
             (Found::Record(record), _) => Ok(Some(record)),
-            (Found::NotLookedUp | Found::Nothing, Shape::Token) => Err(self.unknown_token()),
+            (_, Shape::Token) => Err(self.unknown_token()),
             // A space before it, quotes around it: to the backend it would be a failed login.
-            (Found::NotLookedUp | Found::Nothing, Shape::Foreign) if request.shows_token() => {
-                Err(DenyReason::MistypedToken)
-            }
-            (Found::NotLookedUp | Found::Nothing, Shape::Foreign) => Ok(None),
+            (_, Shape::Foreign) if request.shows_token() => Err(DenyReason::MistypedToken),
+            (_, Shape::Foreign) => Ok(None),
         }
     }
 
@@ -168,7 +170,8 @@ impl<'a> Case<'a> {
         }
         refuse_if(!self.settings.backend_authenticates, DenyReason::TokenRequired)?;
         match &request.credential {
-            Credential::None | Credential::Unreadable => Ok(()),
+            Credential::Unreadable => Err(DenyReason::BadCredentials),
+            Credential::None => Ok(()),
             Credential::Basic { user, .. } => refuse_if(self.password_is_disabled(user), DenyReason::PasswordDisabled),
             Credential::Bearer { .. } | Credential::Foreign => {
                 let refused = self.settings.foreign_credentials == ForeignCredentials::Refuse;
@@ -196,26 +199,14 @@ impl<'a> Case<'a> {
     }
 
     fn token_is_in_order(&self, token: &TokenRecord) -> Result<(), DenyReason> {
-        match token.state {
-            TokenState::Deleted => return Err(DenyReason::TokenDeleted),
-            TokenState::OwnerSuspended => return Err(DenyReason::OwnerSuspended),
-            TokenState::Active => {}
-        }
         let beside = self.facts.known.caller.record().filter(|_| token.binding == Binding::Unbound);
+        stands(token)?;
         refuse_if(beside.is_some_and(|user| user.suspended), DenyReason::UserSuspended)?;
-        refuse_if(token.is_not_yet_valid(self.facts.now), DenyReason::TokenNotYetValid)?;
-        refuse_if(token.is_expired(self.facts.now), DenyReason::TokenExpired)
+        is_in_time(token, self.facts.now)
     }
 
     fn tokens_may_be_used(&self, token: &TokenRecord, caller: &Owner) -> Result<(), DenyReason> {
-        let Settings { token_authentication, unbound_tokens, only_admins_create, .. } = self.settings;
-        let unbound = token.binding == Binding::Unbound;
-        let admins_only = *only_admins_create && !self.settings.users_may_use_tokens_created_for_them;
-        let manages = self.to == For::ControlPlane;
-        refuse_if(!token_authentication && !manages, DenyReason::TokensOff)?;
-        refuse_if(unbound && !unbound_tokens, DenyReason::UnboundTokensOff)?;
-        refuse_if(admins_only && !caller.sysadmin, DenyReason::TokensForAdminsOnly)?;
-        refuse_if(manages && (unbound || token.is_restricted()), DenyReason::CannotManage)
+        may_be_used(token, caller, self.settings, self.to)
     }
 
     fn token_may_do_this(&self, token: &TokenRecord) -> Result<(), DenyReason> {
@@ -231,19 +222,14 @@ impl<'a> Case<'a> {
         if request.context_user == ContextUser::Caller {
             return Ok((caller, None));
         }
-        let may = match self.settings.on_behalf_of {
-            OnBehalfOf::Off => false,
-            OnBehalfOf::Sysadmins => caller.sysadmin,
-            OnBehalfOf::Listed => names_hold(&self.settings.on_behalf_of_callers, &caller.name),
-        };
-        refuse_if(!may || token.binding == Binding::Unbound, DenyReason::OnBehalfOfRefused)?;
+        refuse_if(token.binding == Binding::Unbound, DenyReason::OnBehalfOfRefused)?;
+        may_act(&caller, self.settings)?;
         let user = match &known.context_user {
             Found::Record(user) => user,
             Found::Nothing | Found::NotLookedUp => return Err(DenyReason::ContextUserUnknown),
             Found::Unreadable => return Err(DenyReason::SnapshotUnreadable),
         };
-        refuse_if(user.suspended, DenyReason::ContextUserSuspended)?;
-        refuse_if(user.sysadmin && !caller.sysadmin, DenyReason::ContextUserIsSysadmin)?;
+        may_be_acted_for(user, &caller)?;
         Ok((user.into(), Some(caller)))
     }
 
@@ -266,6 +252,65 @@ impl<'a> Case<'a> {
         };
         (self.to == For::ControlPlane || wanted()).then_some(self.to)
     }
+}
+
+/// Whether what was admitted for the control plane a moment ago, by this program or by a proxy with an older snapshot,
+/// still stands: all checks that need no request. `user` is the one on whose behalf the owner of the token acts.
+pub fn still_stands(
+    token: &TokenRecord,
+    user: Option<&UserRecord>,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<(), DenyReason> {
+    stands(token)?;
+    is_in_time(token, now)?;
+    let Binding::User(owner) = &token.binding else {
+        return Err(DenyReason::CannotManage);
+    };
+    may_be_used(token, owner, settings, For::ControlPlane)?;
+    let Some(user) = user else {
+        return Ok(());
+    };
+    may_act(owner, settings)?;
+    may_be_acted_for(user, owner)
+}
+
+fn stands(token: &TokenRecord) -> Result<(), DenyReason> {
+    match token.state {
+        TokenState::Deleted => Err(DenyReason::TokenDeleted),
+        TokenState::OwnerSuspended => Err(DenyReason::OwnerSuspended),
+        TokenState::Active => Ok(()),
+    }
+}
+
+fn is_in_time(token: &TokenRecord, now: Timestamp) -> Result<(), DenyReason> {
+    refuse_if(token.is_not_yet_valid(now), DenyReason::TokenNotYetValid)?;
+    refuse_if(token.is_expired(now), DenyReason::TokenExpired)
+}
+
+fn may_be_used(token: &TokenRecord, caller: &Owner, settings: &Settings, to: For) -> Result<(), DenyReason> {
+    let unbound = token.binding == Binding::Unbound;
+    let admins_only = settings.only_admins_create && !settings.users_may_use_tokens_created_for_them;
+    let manages = to == For::ControlPlane;
+    refuse_if(!settings.token_authentication && !manages, DenyReason::TokensOff)?;
+    refuse_if(unbound && !settings.unbound_tokens, DenyReason::UnboundTokensOff)?;
+    refuse_if(admins_only && !caller.sysadmin, DenyReason::TokensForAdminsOnly)?;
+    refuse_if(manages && (unbound || token.is_restricted()), DenyReason::CannotManage)
+}
+
+/// Whether a caller may act for others at all (U7).
+fn may_act(caller: &Owner, settings: &Settings) -> Result<(), DenyReason> {
+    let may = match settings.on_behalf_of {
+        OnBehalfOf::Off => false,
+        OnBehalfOf::Sysadmins => caller.sysadmin,
+        OnBehalfOf::Listed => names_hold(&settings.on_behalf_of_callers, &caller.name),
+    };
+    refuse_if(!may, DenyReason::OnBehalfOfRefused)
+}
+
+fn may_be_acted_for(user: &UserRecord, caller: &Owner) -> Result<(), DenyReason> {
+    refuse_if(user.suspended, DenyReason::ContextUserSuspended)?;
+    refuse_if(user.sysadmin && !caller.sysadmin, DenyReason::ContextUserIsSysadmin)
 }
 
 /// Whether the site's address rules hold for a request with this credential.

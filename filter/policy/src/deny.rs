@@ -1,7 +1,7 @@
 //! Why a request is refused.
 
-/// The table of reasons: each with its status, its code, and a sentence for the person at the other end, which says what
-/// is wrong and what to do. A code never changes.
+/// The table of reasons: each with its status, its code, and a sentence for the person at the other end, which says
+/// what is wrong and what to do. A code never changes.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $reason:ident = $status:literal $code:literal $sentence:literal,)+) => {
         /// Every reason for which Tokengate itself refuses a request.
@@ -113,13 +113,14 @@ reasons! {
 
 impl DenyReason {
     /// The status by which gRPC tells it: 3 `INVALID_ARGUMENT`, 16 `UNAUTHENTICATED`, 7 `PERMISSION_DENIED`, 14
-    /// `UNAVAILABLE`.
+    /// `UNAVAILABLE`, 2 `UNKNOWN`.
     pub const fn grpc_status(self) -> u8 {
         match self.status() {
             400 => 3,
             401 => 16,
             403 => 7,
-            _ => 14,
+            503 => 14,
+            _ => 2,
         }
     }
 }
@@ -134,6 +135,7 @@ mod tests {
             let like = |other: &&DenyReason| (other.code(), other.status()) == (reason.code(), reason.status());
             assert_eq!(DenyReason::ALL.iter().filter(like).count(), 1, "{reason:?}");
             assert!(matches!(reason.status(), 400 | 401 | 403 | 503), "{reason:?}");
+            assert_ne!(reason.grpc_status(), 2, "{reason:?}");
         }
     }
 }

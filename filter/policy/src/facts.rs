@@ -1,8 +1,8 @@
 //! The facts from which a verdict is made, and which of them a request needs.
 //!
-//! [`Known::gather`] says what is to be looked up; the filter looks in the proxy's snapshot and the control plane in its
-//! own, so the rule is written once and neither can forget a part of it. What no rule needs is not fetched: each look
-//! costs a request some microseconds.
+//! [`Known::gather`] says what is to be looked up; the filter looks in the proxy's snapshot and the control plane in
+//! its own, so the rule is written once and neither can forget a part of it. What no rule needs is not fetched: each
+//! look costs a request some microseconds.
 
 use crate::credential::{BackendCredential, Credential};
 use crate::decide::ip_rules_concern;
@@ -39,13 +39,13 @@ pub enum Snapshot<'a> {
     },
 }
 
-impl Snapshot<'_> {
-    /// The snapshot, if anything may be decided from it (U14).
-    pub fn if_ready(self) -> Option<Self> {
+impl<'a> Snapshot<'a> {
+    /// The settings, if anything may be decided from it (U14).
+    pub fn settings(self) -> Option<&'a Settings> {
         match self {
             Self::Missing => None,
             Self::Ready { settings, age_ms } => {
-                settings.max_snapshot_age.is_none_or(|max| age_ms <= max.as_millis()).then_some(self)
+                settings.max_snapshot_age.is_none_or(|max| age_ms <= max.as_millis()).then_some(settings)
             }
         }
     }
@@ -128,7 +128,7 @@ impl Known {
                     (context_user, _) => context_user.clone(),
                 };
                 match owner {
-                    Found::Record(user) => keys.credential_of(&user).map_or(Found::Nothing, Found::Record),
+                    Found::Record(user) => keys.credential_of(&user),
                     Found::Nothing => Found::Nothing,
                     Found::NotLookedUp => Found::NotLookedUp,
                     Found::Unreadable => Found::Unreadable,

@@ -119,7 +119,7 @@ pub struct Position {
     /// Random with every revision, so that a database restored from a backup, which counts the same numbers again, is
     /// not taken for the one that was lost.
     pub tag: u64,
-    /// The number of shards.
+    /// The number of shards of each kind.
     pub layout: Layout,
 }
 
@@ -144,8 +144,8 @@ pub struct Ask {
 
 /// Where a full sync stands. The control plane makes it; the proxy only brings it back.
 ///
-/// First come the shards in order, those of tokens before those of users. Then comes what changed while they went out, and the settings, on pages whose
-/// `shard` is not below the number of shards.
+/// First come the shards in order, those of tokens before those of users. Then comes what changed while they went out,
+/// and the settings, on pages whose `shard` is not below the number of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Up to here everything is on the pages before, but for the shards that are yet to come.

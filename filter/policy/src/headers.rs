@@ -1,6 +1,7 @@
 //! The header edits that carry a verdict to the backend.
 
 use crate::assertion::For;
+use crate::credential::Secret;
 use crate::{Grant, Request, Site, SiteError, Verdict};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -51,8 +52,9 @@ const OTHER_METHODS: [&[u8]; 3] = [b"x-http-method-override", b"x-http-method", 
 pub const CONTEXT_USER: &[u8] = b"contextuser";
 
 impl IdentityHeaders {
-    /// Whether a client's header of this name goes no further: only Tokengate may set it, or nobody. Many servers (CGI, WSGI, PHP) write names as variables
-    /// and make one character of all that is neither letter nor digit, so the twin of a name counts as the name.
+    /// Whether a client's header of this name goes no further: only Tokengate may set it, or nobody. Many servers
+    /// (CGI, WSGI, PHP) write names as variables and make one character of all that is neither letter nor digit, so
+    /// the twin of a name counts as the name.
     pub fn is_reserved(&self, name: &[u8]) -> bool {
         let Self { user, email, token_id, actor, assertion } = self;
         let identity = [user, email, token_id, actor, assertion].map(String::as_bytes);
@@ -114,8 +116,8 @@ pub enum HeaderEdit {
     Set {
         /// Its name.
         name: String,
-        /// Its value.
-        value: String,
+        /// Its value: a name, an assertion or a credential, so it says nothing in `Debug`.
+        value: Secret,
     },
     /// The header is gone, or empty where the proxy cannot take it out.
     Blank {
@@ -128,38 +130,54 @@ pub enum HeaderEdit {
 /// ([`crate::Grant::assertion`]).
 ///
 /// The client's own identity headers are emptied first, on every path: otherwise anyone may claim to be anyone.
-pub fn edits(verdict: &Verdict, request: &Request, site: &Site, assertion: Option<&str>) -> Vec<HeaderEdit> {
+pub fn edits(
+    verdict: &Verdict,
+    request: &Request,
+    site: &Site,
+    assertion: Option<&str>,
+) -> Result<Vec<HeaderEdit>, Unsigned> {
     let mut edits: Vec<HeaderEdit> =
         request.forged.iter().map(|name| HeaderEdit::Blank { name: name.clone() }).collect();
     match verdict {
-        Verdict::Deny(_) => return Vec::new(),
+        Verdict::Deny(_) => return Ok(Vec::new()),
         Verdict::Pass => {}
         Verdict::Admit(grant) => {
             edits.extend([AUTHORIZATION, CONTEXT_USER].map(|name| HeaderEdit::Blank { name: name.to_vec() }));
-            edits.extend(identity(grant, &site.identity, assertion));
+            edits.extend(identity(grant, &site.identity, assertion)?);
         }
     }
-    edits.push(HeaderEdit::Set { name: MARK.0.into(), value: MARK.1.into() });
-    edits
+    edits.push(set(MARK.0, MARK.1.as_bytes()));
+    Ok(edits)
+}
+
+/// A grant wants an assertion signed, and there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsigned;
+
+fn set(name: &str, value: &[u8]) -> HeaderEdit {
+    HeaderEdit::Set { name: name.into(), value: Secret::new(value.to_vec()) }
 }
 
 /// Whom a grant names, and how. The control plane is told by the assertion alone.
-fn identity(grant: &Grant, names: &IdentityHeaders, assertion: Option<&str>) -> Vec<HeaderEdit> {
-    let set = |name: &str, value: &str| HeaderEdit::Set { name: name.into(), value: value.into() };
-    if grant.assertion() == Some(For::ControlPlane) {
-        return assertion.map(|assertion| set(ASSERTION, assertion)).into_iter().collect();
+fn identity(grant: &Grant, names: &IdentityHeaders, assertion: Option<&str>) -> Result<Vec<HeaderEdit>, Unsigned> {
+    let assertion = match grant.assertion() {
+        Some(_) => Some(assertion.ok_or(Unsigned)?),
+        None => None,
+    };
+    if let (Some(For::ControlPlane), Some(assertion)) = (grant.assertion(), assertion) {
+        return Ok(alloc::vec![set(ASSERTION, assertion.as_bytes())]);
     }
-    let mut edits = alloc::vec![set(&names.user, &grant.user().name), set(&names.token_id, &grant.token().id)];
-    edits.extend(grant.user().email.as_ref().map(|email| set(&names.email, email)));
-    edits.extend(grant.actor().map(|actor| set(&names.actor, actor)));
+    let (user, token_id) = (&grant.user().name, &grant.token().id);
+    let mut edits = alloc::vec![set(&names.user, user.as_bytes()), set(&names.token_id, token_id.as_bytes())];
+    edits.extend(grant.user().email.as_ref().map(|email| set(&names.email, email.as_bytes())));
+    edits.extend(grant.actor().map(|actor| set(&names.actor, actor.as_bytes())));
     edits.extend(assertion.map(|assertion| match names.assertion.as_bytes() {
-        AUTHORIZATION => set("authorization", &["Bearer ", assertion].concat()),
-        _ => set(&names.assertion, assertion),
+        AUTHORIZATION => set("authorization", ["Bearer ", assertion].concat().as_bytes()),
+        _ => set(&names.assertion, assertion.as_bytes()),
     }));
     // The one place where a backend credential leaves: to the backend, in place of the token.
-    let credential = grant.credential().and_then(|credential| core::str::from_utf8(credential.expose()).ok());
-    edits.extend(credential.map(|value| set("authorization", value)));
-    edits
+    edits.extend(grant.credential().map(|credential| set("authorization", credential.expose())));
+    Ok(edits)
 }
 
 /// The header in which the control plane is told who is calling.

@@ -27,7 +27,8 @@
 //! assert!(matches!(verdict, Verdict::Deny(DenyReason::MistypedToken)));
 //! ```
 //!
-//! Deliberately without: restrictions (they have their own issue), and everything that is the host's: reading shared data, writing headers, asking the time.
+//! Deliberately without: restrictions (they have their own issue), and everything that is the host's: reading shared
+//! data, writing headers, asking the time.
 #![no_std]
 #![cfg_attr(
     test,
@@ -63,7 +64,7 @@ mod time;
 pub mod token;
 
 pub use address::IpRule;
-pub use decide::{Grant, Verdict, decide};
+pub use decide::{Grant, Verdict, decide, still_stands};
 pub use deny::DenyReason;
 pub use facts::{Facts, Found, Known, Snapshot, Sources};
 pub use hash::{HashKey, HashKeys, KeyedHash};

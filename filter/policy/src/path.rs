@@ -101,8 +101,8 @@ fn is_plain(path: &[u8]) -> bool {
 /// The names in a path as the most liberal reader sees them: everything decoded until nothing changes, whatever looks
 /// like a separator taken for one, each name without what some file system or server ignores.
 ///
-/// Readers differ in the order in which they do these things, and so in what a `..` takes away. So none is taken away here:
-/// where there is one in any disguise, each name may be the first.
+/// Readers differ in the order in which they do these things, and so in what a `..` takes away. So none is taken away
+/// here: where there is one in any disguise, each name may be the first.
 #[derive(Debug)]
 struct Liberal {
     names: Vec<String>,
@@ -257,8 +257,9 @@ fn overlong(lead: u8, tail: &[u8], second_bytes: SecondBytes) -> Option<(u8, &[u
     (valid || second_bytes == SecondBytes::Any).then_some((ascii, after))
 }
 
-/// Without control characters, in small letters, and with the ASCII character for each of those that some system takes for
-/// one: when it compares without regard to case, normalises (NFKC), or writes in an older encoding what it read in Unicode.
+/// Without control characters, in small letters, and with the ASCII character for each of those that some system
+/// takes for one: when it compares without regard to case, normalises (NFKC), or writes in an older encoding what it
+/// read in Unicode.
 fn in_ascii(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for character in String::from_utf8_lossy(path).chars().filter(|c| !c.is_control()) {

@@ -3,7 +3,7 @@
 use crate::credential::{Credential, Secret, shows_token};
 use crate::headers::{CONTEXT_USER, overrides_method};
 use crate::path::{Ambiguous, Area, Reading, below_context, without_query};
-use crate::record::limits::EMAIL_LEN_MAX;
+use crate::record::limits::USER_NAME_LEN_MAX;
 use crate::{HashKeys, KeyedHash, Site};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -132,10 +132,9 @@ impl ContextUser {
             return Self::Caller;
         };
         match core::str::from_utf8(value).map(str::trim) {
-            // No name and no e-mail address is longer. Two headers that a proxy has joined are one name that nobody has.
-            Ok(name)
-                if !name.is_empty() && name.len() <= EMAIL_LEN_MAX.saturating_add(1) && values.next().is_none() =>
-            {
+            // No name and no e-mail address is longer. Two headers that a proxy has joined are one name that nobody
+            // has.
+            Ok(name) if !name.is_empty() && name.len() <= USER_NAME_LEN_MAX && values.next().is_none() => {
                 Self::Named(name.into())
             }
             _ => Self::Unreadable,

@@ -33,8 +33,9 @@ use serde_json::{Map, Value};
 /// Bytes the settings may have as JSON, all together: every proxy holds them, and reads them anew after each change.
 pub const JSON_LEN_MAX: usize = 128 * 1024;
 
-/// Bytes an encoded document may have: the settings, which take no more there than as JSON, and the keys.
-pub const SETTINGS_LEN_MAX: usize = JSON_LEN_MAX + 16 * 1024;
+/// Bytes an encoded document may have: the settings, which take no more there than as JSON but for address rules
+/// (1,000 of 34 bytes), and the keys.
+pub const SETTINGS_LEN_MAX: usize = JSON_LEN_MAX + 34 * 1000 + 16 * 1024;
 
 /// The table of settings: name, type, default.
 macro_rules! settings {
@@ -55,8 +56,8 @@ macro_rules! settings {
             /// The names of all settings.
             pub const NAMES: &[&str] = &[$(stringify!($name),)+];
 
-            /// These settings with some of them changed, checked as a whole. `null` is a value where there is none, such
-            /// as no limit; a setting that is not named stays.
+            /// These settings with some of them changed, checked as a whole. `null` is a value where there is none,
+            /// such as no limit; a setting that is not named stays.
             pub fn patched(&self, patch: &Map<String, Value>) -> Result<Self, Vec<Invalid>> {
                 let (mut patched, mut errors) = (self.clone(), Vec::new());
                 for (name, value) in patch {
@@ -104,15 +105,15 @@ settings! {
     users_may_use_tokens_created_for_them: bool = true,
     /// The longest validity of a new token (S1).
     max_validity: Validity = Validity::Never,
-    /// Most tokens a user may hold (S8); null: any number.
+    /// Most tokens that a user may hold (S8); null: any number.
     max_tokens_per_user: Option<Number<1, 100_000>> = None,
-    /// How many days before its end the owner of a token is warned (S8).
+    /// How many days before its end the owner of a token is warned (S8). No effect yet: nobody is warned.
     expiry_warning_days: Vec<Number<1, 365>> = [30, 7, 1].into_iter().filter_map(Number::new).collect(),
     /// How old a snapshot may be before a proxy decides nothing from it (U14); null: as old as it gets.
     max_snapshot_age: Option<Age> = Some(Age::from_seconds(7 * 24 * 60 * 60)),
     /// What becomes of encoded slashes in protected paths (principle 5).
     encoded_slashes: EncodedSlashes = EncodedSlashes::Refuse,
-    /// Bytes of a request body that is looked at; at most what `envoy.yaml` lets Envoy buffer.
+    /// Bytes of a request body that is looked at; at most what `envoy.yaml` lets Envoy buffer. No effect yet: none is.
     body_limit: Number<1024, 1_048_576> = BODY_LIMIT_MAX,
     /// In which form the backend is told who is calling (U6).
     identity: Identity = Identity::Headers,
@@ -120,17 +121,17 @@ settings! {
     assertion_paths: Vec<PathPrefix> = PathPrefix::try_from("/").into_iter().collect(),
     /// For whom assertions are meant.
     assertion_audience: Audience = Audience::backend(),
-    /// Which calls are audited (A2).
+    /// Which calls are audited (A2). No effect yet: none is.
     audit_calls: AuditCalls = AuditCalls::Tokens,
-    /// For how many days the audit of calls is kept.
+    /// For how many days the audit of calls is kept. No effect yet.
     audit_retention_days: Number<1, 3650> = RETENTION,
     /// Whether proxies log calls (A3).
     log_calls: bool = true,
     /// Where people find help; it stands in every refusal.
     help_url: Option<Url> = None,
-    /// Where people reach this site, for links.
+    /// Where people reach this site, for links. No effect yet: there are no links.
     public_base_url: Option<Url> = None,
-    /// Which facades for other products' scripts are served.
+    /// Which facades for other products' scripts are served. No effect yet: there are none.
     facades: Vec<Facade> = [Facade::ApiTokens, Facade::Resolution, Facade::Extender].into(),
 }
 

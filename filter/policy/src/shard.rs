@@ -1,9 +1,10 @@
 //! A shard: the few tokens, or users, whose hashes share their first bits; the unit in which they travel and are looked
 //! up.
 //!
-//! Wire form, version 2 (1 was never released): one byte of version, then postcard: a list of (32 bytes of hash, record as its own postcard).
-//! A record is decoded only when its hash has matched, and every hash is compared, so the time a look-up takes tells
-//! nothing about where in the shard a hash stands. `tests/golden/` holds a shard of each version ever written.
+//! Wire form, version 2 (1 was never released): one byte of version, then postcard: a list of (32 bytes of hash,
+//! record as its own postcard). A record is decoded only when its hash has matched, and every hash is compared, so
+//! the time a look-up takes tells nothing about where in the shard a hash stands. `tests/golden/` holds a shard of
+//! each version ever written.
 
 use crate::{KeyedHash, Record};
 use alloc::vec::Vec;

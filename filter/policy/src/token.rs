@@ -55,8 +55,9 @@ impl Shape {
     }
 }
 
-/// Whether bytes that are meant to be something else (a name, a label, another credential) show a token of ours: a whole
-/// one anywhere, which its checksum tells; or, at the beginning of a word, the prefix and at least `shown` characters.
+/// Whether bytes that are meant to be something else (a name, a label, another credential) show a token of ours: a
+/// whole one anywhere, which its checksum tells; or, at the beginning of a word, the prefix and at least `shown`
+/// characters.
 ///
 /// The beginning of a word, because what others encode may hold the prefix by chance: `_` is a character of base64url,
 /// and so of every signed token of somebody else's.

@@ -1,12 +1,14 @@
-//! The verdicts, judged a second time: slowly, plainly, and from the words of the requirements alone.
+//! The verdicts, judged a second time: slowly, plainly, and from the words of the requirements; in the order of the
+//! table at the top of `decide.rs`, which the requirements leave open.
 //!
 //! A table of cases is generated; each case is described in plain words ([`Case`]). From the description
 //! [`by_the_requirements`] says what must become of the request, and [`by_the_policy`] builds what a proxy would see,
 //! and asks the real code. The two must agree on every case, in code and status, and on who is admitted as whom.
 //!
-//! The second judge calls nothing of the crate that judges: where a path belongs, and what a client's address matches, is
-//! written by hand beside each path and each rule. Where the requirements leave the choice between two refusals, the
-//! choice that was made is marked with "Open:". It says nothing of restrictions (L1 to L8), which have their own tests.
+//! The second judge calls nothing of the crate that judges: where a path belongs, and what a client's address
+//! matches, is written by hand beside each path and each rule. Where the requirements leave the choice between two
+//! refusals, the choice that was made is marked with "Open:". It says nothing of restrictions (L1 to L8), which have
+//! their own tests.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic: that is how it fails")]
 
@@ -139,8 +141,8 @@ fn by_the_requirements(case: &Case) -> Result<Goes, Refusal> {
     // in U3 means these, too.
     refuse_if(matches!(secret, Shown::Mistyped | Shown::CutOff), 401, "mistyped_token")?;
 
-    // Principle 3, U11: every other secret is looked up, for it may be an imported token, if any token is so long. Open:
-    // what holds a token of ours without beginning like one could be refused at once.
+    // Principle 3, U11: every other secret is looked up, for it may be an imported token, if any token is so long.
+    // Open: what holds a token of ours without beginning like one could be refused at once.
     let may_be_one = !matches!(secret, Shown::Nothing | Shown::TooLong);
     refuse_if(may_be_one && !case.tokens_readable, 503, "snapshot_unreadable")?;
 
@@ -165,7 +167,7 @@ fn without_token(case: &Case) -> Result<Goes, Refusal> {
     let Case { settings, .. } = case;
     // U7: "not with passwords (403)", and "refused, not ignored". Open: whether the control plane's paths are excepted.
     refuse_if(!case.context_user.is_empty(), 403, "on_behalf_of_refused")?;
-    // "For the control plane's own paths, which authenticate by themselves, what is no token always passes."
+    // "On the control plane's own paths, which authenticate by themselves, ... what is no token passes."
     if case.path.area == Area::ControlPlane {
         return Ok(Goes::Untouched);
     }
@@ -238,6 +240,9 @@ fn with_token(case: &Case, user: Option<&str>) -> Result<Goes, Refusal> {
     let mut credential = None;
     if settings.identity == Identity::Credential && !for_the_control_plane {
         refuse_if(!case.users_readable, 503, "snapshot_unreadable")?;
+        // Principle 3: what cannot be opened is no reason to take another, or to say that there is none.
+        let cannot_be_opened = case.stored == Stored::SealedForAnother && who_is(runs_as.name).is_some();
+        refuse_if(cannot_be_opened, 503, "snapshot_unreadable")?;
         credential = credential_of(runs_as, case.stored);
         refuse_if(credential.is_none(), 403, "no_backend_credential")?;
     }
@@ -323,7 +328,7 @@ fn who_is(written: &str) -> Option<&'static Person> {
     PEOPLE.into_iter().find(|person| is_called(person, written))
 }
 
-/// U6: "one for all or one per user". What cannot be opened is none, and no reason to take another.
+/// U6: "one for all or one per user".
 fn credential_of(person: &Person, stored: Stored) -> Option<String> {
     who_is(person.name)?; // Open: whether somebody without a record, a user no more (M8), is one of "all"
     match stored {
@@ -994,11 +999,13 @@ fn by_the_policy(case: &Case, world: &World) -> Result<Goes, Refusal> {
         Verdict::Deny(reason) => Err((reason.status(), reason.code())),
         Verdict::Admit(grant) => {
             assert_eq!(grant.token().id, "t1", "{case:?}");
+            let assertion = grant.assertion().map(|_| "signed");
+            let edits = edits(&verdict, &request, site, assertion).unwrap();
             Ok(Goes::As {
                 user: grant.user().name.clone(),
                 actor: grant.actor().map(Into::into),
                 assertion: grant.assertion(),
-                credential: sent_in_place_of_the_token(&edits(&verdict, &request, site, None)),
+                credential: sent_in_place_of_the_token(&edits),
             })
         }
     }
@@ -1007,7 +1014,9 @@ fn by_the_policy(case: &Case, world: &World) -> Result<Goes, Refusal> {
 /// Edits are made in their order, so the last one counts; without one the token would go on (U6).
 fn sent_in_place_of_the_token(edits: &[HeaderEdit]) -> Option<String> {
     let of_authorization = edits.iter().rev().find_map(|edit| match edit {
-        HeaderEdit::Set { name, value } => (name == "authorization").then(|| Some(value.clone())),
+        HeaderEdit::Set { name, value } => {
+            (name == "authorization").then(|| String::from_utf8(value.expose().to_vec()).ok())
+        }
         HeaderEdit::Blank { name } => (name == b"authorization").then_some(None),
     });
     of_authorization.unwrap()

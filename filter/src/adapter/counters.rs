@@ -1,8 +1,9 @@
 //! What the filter counts, in the proxy's own statistics.
 //!
-//! They live in the host, so a VM that vanishes takes none with it. In Envoy they are `wasmcustom.tokengate.…` in `/stats`
-//! and `tokengate_…` in `/stats/prometheus`. Verdict and code stand in the names; the `stats_tags` of `envoy.yaml` make
-//! labels of them: `tokengate_requests_total{tokengate_verdict="refused",tokengate_code="unknown_token"}`.
+//! They live in the host, so a VM that vanishes takes none with it. In Envoy they are `wasmcustom.tokengate.…` in
+//! `/stats` and `tokengate_…` in `/stats/prometheus`. Verdict and code stand in the names; the `stats_tags` of
+//! `envoy.yaml` make labels of them:
+//! `tokengate_requests_total{tokengate_verdict="refused",tokengate_code="unknown_token"}`.
 
 use super::host::{self, Metric};
 use policy::Verdict;

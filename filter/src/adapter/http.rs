@@ -2,7 +2,8 @@
 
 use super::host::{self, Level};
 use super::root::Judge;
-use policy::headers::{self, HeaderEdit};
+use crate::store::HostFailure;
+use policy::headers::{self, HeaderEdit, Unsigned};
 use policy::problem::Problem;
 use policy::{DenyReason, Request, Verdict, calls};
 use proxy_wasm::traits::{Context, HttpContext};
@@ -35,9 +36,10 @@ impl HttpContext for Http {
             return reply_ready(judge);
         }
         let mut judged = judge.judge(&request);
-        let edited = judged
-            .assertion()
-            .and_then(|assertion| apply(&headers::edits(&judged.verdict, &request, site, assertion.as_deref())));
+        let edited = judged.assertion().and_then(|assertion| {
+            let edits = headers::edits(&judged.verdict, &request, site, assertion.as_deref());
+            apply(&edits.map_err(|Unsigned| HostFailure)?)
+        });
         if edited.is_err() {
             judged.verdict = Verdict::Deny(DenyReason::ProxyFailure);
         }
@@ -47,18 +49,18 @@ impl HttpContext for Http {
         {
             host::log(Level::Info, &line);
         }
-        match judged.verdict {
+        match &judged.verdict {
             Verdict::Admit(_) => {
                 self.admitted = true;
                 Action::Continue
             }
             Verdict::Pass => Action::Continue,
-            Verdict::Deny(reason) => refuse(reason, Some(&request), judge.help_url().as_deref()),
+            Verdict::Deny(reason) => refuse(*reason, Some(&request), judged.help_url(judge).as_deref()),
         }
     }
 
-    /// A token opens no session: with the cookie, whoever holds a token that is restricted, or revoked in a minute, would
-    /// come back without it.
+    /// A token opens no session: with the cookie, whoever holds a token that is restricted, or revoked in a minute,
+    /// would come back without it.
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         if self.admitted && host::remove_response_header(b"set-cookie").is_err() {
             return refuse(DenyReason::ProxyFailure, None, None);
@@ -67,9 +69,9 @@ impl HttpContext for Http {
     }
 }
 
-fn apply(edits: &[HeaderEdit]) -> Result<(), crate::store::HostFailure> {
+fn apply(edits: &[HeaderEdit]) -> Result<(), HostFailure> {
     edits.iter().try_for_each(|edit| match edit {
-        HeaderEdit::Set { name, value } => host::set_request_header(name.as_bytes(), value.as_bytes()),
+        HeaderEdit::Set { name, value } => host::set_request_header(name.as_bytes(), value.expose()),
         HeaderEdit::Blank { name } => host::blank_request_header(name),
     })
 }

@@ -78,8 +78,8 @@ impl Context for Root {
             return; // an answer to a question that was given up
         }
         feed.call = None;
-        // An answer that is too large comes without any headers at all. Of those that are there the status tells an answer
-        // of the control plane from the proxy's own; all that counts is authenticated in the body.
+        // An answer that is too large comes without any headers at all. Of those that are there the status tells an
+        // answer of the control plane from the proxy's own; all that counts is authenticated in the body.
         let status = if headers == 0 { None } else { host::http_call_status() };
         let outcome = match status {
             Some(200) if body_size <= ANSWER_LEN_MAX => feed.answered(judge),
@@ -181,6 +181,16 @@ impl Judged {
         key.sign(grant, name, self.now, jti).map(Some).ok_or(HostFailure)
     }
 
+    /// Where the administrator says that people find help. On paths for which nothing was looked up it is looked up
+    /// now.
+    pub(crate) fn help_url(&self, judge: &Judge) -> Option<String> {
+        let opened = match &self.opened {
+            Some(opened) => opened.clone(),
+            None => judge.in_force(&ProxyData).ok()??.1,
+        };
+        opened.0.help_url.as_ref().map(|url| url.as_str().to_owned())
+    }
+
     /// Whether the call is to be logged.
     pub(crate) fn is_logged(&self) -> bool {
         self.opened.as_deref().is_none_or(|(settings, _)| settings.log_calls)
@@ -248,12 +258,6 @@ impl Judge {
         Ok(Judged { verdict, now, opened: Some(opened) })
     }
 
-    /// Where the administrator says that people find help; asked for by refusals alone.
-    pub(crate) fn help_url(&self) -> Option<String> {
-        let (_, opened) = self.in_force(&ProxyData).ok()??;
-        opened.0.help_url.as_ref().map(|url| url.as_str().to_owned())
-    }
-
     /// The head in force and its settings, which are kept for as long as the head says that they are the same.
     fn in_force(&self, data: &impl SharedData) -> Result<Option<(Head, Opened)>, Unreadable> {
         let (Some(key), Some(head)) = (&self.sync_key, snapshot::head(data)?) else {
@@ -276,7 +280,7 @@ impl Judge {
             return (503, r#"{"ready":false,"revision":null,"age_ms":null}"#.into());
         };
         let age_ms = head.age_ms(now);
-        let ready = Snapshot::Ready { settings: &opened.0, age_ms }.if_ready().is_some();
+        let ready = Snapshot::Ready { settings: &opened.0, age_ms }.settings().is_some();
         let body = format!(r#"{{"ready":{ready},"revision":{},"age_ms":{age_ms}}}"#, head.position.revision);
         (if ready { 200 } else { 503 }, body)
     }

@@ -1,8 +1,8 @@
 //! The corpus of path attacks, `tests/corpus/paths.json`.
 //!
-//! A list of groups, each named after the published attack that it stands for (`attack`). All targets of a group are sent
-//! with its `method` (GET if there is none) and its `headers`, over HTTP/1.1 and HTTP/2, unless it is `only` for `h1`. A
-//! group with `http2` in place of `targets` has whole header lists of HTTP/2 requests.
+//! A list of groups, each named after the published attack that it stands for (`attack`). All targets of a group are
+//! sent with its `method` (GET if there is none) and its `headers`, over HTTP/1.1 and HTTP/2, unless it is `only` for
+//! `h1`. A group with `http2` in place of `targets` has whole header lists of HTTP/2 requests.
 //!
 //! Every text stands for bytes, one for each character: `\u00af` is the byte 0xaf, and no character is above `\u00ff`.
 //! `{tag}` stands for a name of its own for each request, and `{9*abc}` for nine times `abc`.

@@ -4,7 +4,6 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::MaybeSegment;
-use crate::clock;
 use crate::permission::{Action, Whose};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,10 +15,11 @@ pub(crate) async fn delete(
     caller: Caller,
     MaybeSegment(name): MaybeSegment,
 ) -> Result<StatusCode, ApiError> {
-    let (mut change, caller) = caller.begin(&app.store, clock::now()).await?;
+    let (mut change, caller) = caller.begin(&app.store).await?;
     let permit = caller.may(Action::SetBackendCredential, Whose::Others)?;
     let user = super::user(change.transaction(), name.as_deref()).await?;
-    change.set_credential(&permit, user.as_ref(), None).await?;
-    change.commit().await?;
+    if change.set_credential(&permit, user.as_ref(), None).await? {
+        change.commit().await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }

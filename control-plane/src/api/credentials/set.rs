@@ -4,7 +4,6 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Body, MaybeSegment};
-use crate::clock;
 use crate::permission::{Action, Whose};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -40,7 +39,7 @@ pub(crate) async fn set(
                 .into(),
         )
     })?;
-    let (mut change, caller) = caller.begin(&app.store, clock::now()).await?;
+    let (mut change, caller) = caller.begin(&app.store).await?;
     let permit = caller.may(Action::SetBackendCredential, Whose::Others)?;
     let user = super::user(change.transaction(), name.as_deref()).await?;
     change.set_credential(&permit, user.as_ref(), Some((&credential, kind))).await?;

@@ -4,7 +4,6 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::Body;
-use crate::clock;
 use crate::permission::{Action, Whose};
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +16,7 @@ pub(crate) async fn change(
     caller: Caller,
     Body(patch): Body<Map<String, Value>>,
 ) -> Result<Json<Value>, ApiError> {
-    let (mut change, caller) = caller.begin(&app.store, clock::now()).await?;
+    let (mut change, caller) = caller.begin(&app.store).await?;
     let permit = caller.may(Action::ChangeSettings, Whose::Others)?;
     // Read now that the change has begun: nobody else changes them meanwhile.
     let present = app.store.settings();

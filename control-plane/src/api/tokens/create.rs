@@ -1,8 +1,8 @@
-//! `POST /api/v1/tokens`: creates a token, one's own or, for sysadmins, another user's or nobody's (`unbound`). The answer
-//! is the only place where it is ever shown.
+//! `POST /api/v1/tokens`: creates a token, one's own or, for sysadmins, another user's or nobody's (`unbound`). The
+//! answer is the only place where it is ever shown.
 //!
-//! With `sha256`, which is for sysadmins, it takes over a token that exists already (M6): the hexadecimal SHA-256 of its
-//! value, which the answer then does not have.
+//! With `sha256`, which is for sysadmins, it takes over a token that exists already (M6): the hexadecimal SHA-256 of
+//! its value, which the answer then does not have.
 
 use super::TokenView;
 use crate::App;
@@ -10,10 +10,10 @@ use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Body, rfc3339, time};
 use crate::change::{Change, ChangeError, NewToken};
+use crate::keys;
 use crate::permission::{Action, Permit, Whose};
 use crate::store::tokens::stored;
 use crate::store::users;
-use crate::{clock, keys};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -49,15 +49,14 @@ pub(crate) struct Created {
     view: TokenView,
 }
 
-/// 201 with the token; 403 for another user's unless the caller is a sysadmin, and `only_admins_create` while that setting
-/// is on; 409 `too_many_tokens`, `token_exists`.
+/// 201 with the token; 403 for another user's unless the caller is a sysadmin, and `only_admins_create` while that
+/// setting is on; 409 `too_many_tokens`, `token_exists`.
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
     Body(body): Body<NewTokenBody>,
 ) -> Result<(StatusCode, Json<Created>), ApiError> {
     let NewTokenBody { label, owner, unbound, valid_from, expires_at, validity, scope, ip_ranges, sha256 } = body;
-    let now = clock::now();
     let label = label.trim();
     check_label(label)?;
     if ip_ranges.len() > TOKEN_ADDRESSES_MAX {
@@ -69,22 +68,23 @@ pub(crate) async fn create(
     let valid_from = valid_from.map(|text| time("valid_from", &text)).transpose()?;
     let wanted = match (expires_at, validity) {
         (Some(_), Some(_)) => return Err(ApiError::BadRequest("expires_at and validity exclude each other.".into())),
-        (Some(text), None) => Some(Some(time("expires_at", &text)?)),
-        (None, Some(validity)) => Some(end_of(validity, now)?),
-        (None, None) => None,
+        (Some(text), None) => Wanted::Until(time("expires_at", &text)?),
+        (None, Some(validity)) => Wanted::For(validity),
+        (None, None) => Wanted::TheLongest,
     };
     let hash_keys = app.store.master.hash_keys();
-    let (minted, public_id) = (mint(&hash_keys)?, public_id()?);
-    let imported = sha256.is_some();
-    let hash = match sha256 {
-        None => minted.1,
-        Some(hex) => hash_keys.chain(sha256_of(&hex)?),
+    let (secret, hash) = match sha256 {
+        Some(hex) => (None, hash_keys.chain(sha256_of(&hex)?)),
+        None => {
+            let (secret, hash) = mint(&hash_keys)?;
+            (Some(secret), hash)
+        }
     };
 
-    let (mut change, caller) = caller.begin(&app.store, now).await?;
-    let settings = &app.store.settings().0;
+    let (mut change, caller) = caller.begin(&app.store).await?;
+    let (settings, now) = (&change.settings().0, change.now());
     let (permit, owner) = whom_for(&change, &caller, owner.as_deref(), unbound).await?;
-    if imported {
+    if secret.is_none() {
         caller.may(Action::CreateToken, Whose::Others)?;
     }
     if settings.only_admins_create && !caller.user.sysadmin {
@@ -93,12 +93,12 @@ pub(crate) async fn create(
     if unbound && !settings.unbound_tokens {
         return Err(ApiError::Denied(DenyReason::UnboundTokensOff));
     }
-    let expires_at = within_limits(wanted, settings, now)?;
+    let expires_at = within_limits(&wanted, settings, now)?;
     if expires_at.is_some_and(|end| end <= now.max(valid_from.unwrap_or(now))) {
         return Err(ApiError::BadRequest("expires_at must be in the future, and after valid_from.".into()));
     }
     let new = NewToken {
-        public_id,
+        public_id: public_id()?,
         hash,
         label,
         owner_id: owner.as_ref().map(|owner| owner.id),
@@ -110,9 +110,9 @@ pub(crate) async fn create(
     let token = change.create_token(&permit, new).await?;
     change.commit().await?;
     // The one place where a token leaves the program: to the one who asked for it.
-    let token_text = (!imported).then(|| String::from_utf8_lossy(minted.0.expose()).into_owned());
-    let view = TokenView::new(token, owner.as_ref().map(|owner| owner.name.as_str()));
-    Ok((StatusCode::CREATED, Json(Created { token: token_text, view })))
+    let plain = secret.map(|secret| String::from_utf8_lossy(secret.expose()).into_owned());
+    let view = TokenView::new(token, owner.as_ref().map(|owner| owner.name.as_str()))?;
+    Ok((StatusCode::CREATED, Json(Created { token: plain, view })))
 }
 
 fn check_label(label: &str) -> Result<(), ApiError> {
@@ -148,19 +148,25 @@ async fn whom_for(
     Ok((permit, owner))
 }
 
+/// When a token is to end, as the caller wants it.
+enum Wanted {
+    Until(Timestamp),
+    For(Validity),
+    /// Nothing was said.
+    TheLongest,
+}
+
 /// When the token is to end (S1): when it is wanted, or, if nobody says, as late as allowed.
-fn within_limits(
-    wanted: Option<Option<Timestamp>>,
-    settings: &Settings,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, ApiError> {
+fn within_limits(wanted: &Wanted, settings: &Settings, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
     let latest = end_of(settings.max_validity, now)?;
-    let Some(wanted) = wanted else {
-        return Ok(latest);
+    let wanted = match wanted {
+        Wanted::Until(end) => Some(*end),
+        Wanted::For(validity) => end_of(*validity, now)?,
+        Wanted::TheLongest => return Ok(latest),
     };
     match latest {
         Some(latest) if wanted.is_none_or(|wanted| wanted > latest) => {
-            Err(ApiError::BadRequest(format!("The token must end by {}.", rfc3339(stored(latest)))))
+            Err(ApiError::ValidityTooLong(rfc3339(stored(latest))))
         }
         _ => Ok(wanted),
     }
@@ -201,4 +207,26 @@ pub(crate) fn mint(keys: &HashKeys) -> Result<(Secret, KeyedHash), getrandom::Er
 /// A new public id.
 pub(crate) fn public_id() -> Result<String, getrandom::Error> {
     Ok(keys::hex(&*keys::random::<10>()?).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        time("now", text).unwrap()
+    }
+
+    #[test]
+    fn s1_months_are_calendar_months_in_utc() {
+        for (now, validity, end) in [
+            ("2026-08-31T12:00:00Z", Validity::Months(6), "2027-02-28T12:00:00Z"),
+            ("2028-02-29T00:00:00Z", Validity::Months(12), "2029-02-28T00:00:00Z"),
+            ("2026-01-01T00:00:00Z", Validity::Months(24), "2028-01-01T00:00:00Z"),
+            ("2026-12-31T23:59:59Z", Validity::Days(90), "2027-03-31T23:59:59Z"),
+        ] {
+            assert_eq!(end_of(validity, at(now)).unwrap(), Some(at(end)), "{now} {validity}");
+        }
+        assert_eq!(end_of(Validity::Never, at("2026-01-01T00:00:00Z")).unwrap(), None);
+    }
 }

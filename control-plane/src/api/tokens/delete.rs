@@ -4,7 +4,6 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::Segment;
-use crate::clock;
 use crate::permission::Action;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,7 +16,7 @@ pub(crate) async fn delete(
     caller: Caller,
     Segment(id): Segment,
 ) -> Result<StatusCode, ApiError> {
-    let (mut change, caller) = caller.begin(&app.store, clock::now()).await?;
+    let (mut change, caller) = caller.begin(&app.store).await?;
     let (permit, token, owner) = super::find(change.transaction(), &caller, Action::DeleteToken, &id).await?;
     change.delete_token(&permit, token, owner.as_ref()).await?;
     change.commit().await?;

@@ -68,5 +68,5 @@ pub(crate) async fn list(
         let owner = token.owner_id.and_then(|owner| owners.get(&owner)).map(String::as_str);
         TokenView::new(token, owner)
     };
-    Ok(Json(Page::of(rows, limit, |token| token.id, view)))
+    Page::of(rows, limit, |token| token.id, view).map(Json)
 }

@@ -6,7 +6,6 @@ use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::Body;
 use crate::change::NewUser;
-use crate::clock;
 use crate::permission::{Action, Whose};
 use axum::Json;
 use axum::extract::State;
@@ -30,7 +29,7 @@ pub(crate) async fn create(
     caller: Caller,
     Body(body): Body<NewUserBody>,
 ) -> Result<(StatusCode, Json<UserView>), ApiError> {
-    let (mut change, caller) = caller.begin(&app.store, clock::now()).await?;
+    let (mut change, caller) = caller.begin(&app.store).await?;
     let permit = caller.may(Action::CreateUser, Whose::Others)?;
     let NewUserBody { name, email, sysadmin } = body;
     check_user_name(&name).map_err(|must| ApiError::BadRequest(format!("name {must}.")))?;

@@ -4,7 +4,6 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::Segment;
-use crate::clock;
 use crate::permission::{Action, Whose};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,7 +15,7 @@ pub(crate) async fn delete(
     caller: Caller,
     Segment(name): Segment,
 ) -> Result<StatusCode, ApiError> {
-    let (mut change, caller) = caller.begin(&app.store, clock::now()).await?;
+    let (mut change, caller) = caller.begin(&app.store).await?;
     let permit = caller.may(Action::DeleteUser, Whose::Others)?;
     let user = super::find(change.transaction(), &name).await?;
     change.delete_user(&permit, user).await?;

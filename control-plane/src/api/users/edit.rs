@@ -1,5 +1,5 @@
-//! `PATCH /api/v1/users/{name}`: changes e-mail address, sysadmin flag and suspension. Sysadmins only. All tokens of the user
-//! follow at once.
+//! `PATCH /api/v1/users/{name}`: changes e-mail address, sysadmin flag and suspension. Sysadmins only. All tokens of
+//! the user follow at once.
 
 use super::UserView;
 use crate::App;
@@ -7,7 +7,6 @@ use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Body, Segment, present};
 use crate::change::UserEdit;
-use crate::clock;
 use crate::permission::{Action, Whose};
 use axum::Json;
 use axum::extract::State;
@@ -25,8 +24,8 @@ pub(crate) struct UserEditBody {
     suspended: Option<bool>,
 }
 
-/// 200 with the user; 409 `user_exists` if the e-mail address is taken, `last_sysadmin` or `last_sysadmin_token` for the
-/// last one who could administer.
+/// 200 with the user; 409 `user_exists` if the e-mail address is taken, `last_sysadmin` or `last_sysadmin_token` for
+/// the last one who could administer.
 pub(crate) async fn edit(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -37,7 +36,7 @@ pub(crate) async fn edit(
     if let Some(Some(email)) = &email {
         check_email(email).map_err(|must| ApiError::BadRequest(format!("email {must}.")))?;
     }
-    let (mut change, caller) = caller.begin(&app.store, clock::now()).await?;
+    let (mut change, caller) = caller.begin(&app.store).await?;
     let permit = caller.may(Action::EditUser, Whose::Others)?;
     let user = super::find(change.transaction(), &name).await?;
     let edit = UserEdit { email: email.as_ref().map(Option::as_deref), sysadmin, suspended };

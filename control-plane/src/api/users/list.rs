@@ -35,5 +35,5 @@ pub(crate) async fn list(
         .limit(limit + 1)
         .all(&app.store.db)
         .await?;
-    Ok(Json(Page::of(rows, limit, |user| user.id, UserView::from)))
+    Page::of(rows, limit, |user| user.id, |user| Ok(UserView::from(user))).map(Json)
 }

@@ -3,9 +3,9 @@
 
 extern crate std;
 use super::*;
-use crate::facts::Known;
+use crate::facts::{Known, Snapshot};
 use crate::settings::{Passwords, UserName};
-use crate::{Addresses, Request, Site, Timestamp, UserRecord, token};
+use crate::{Addresses, Request, Site, token};
 use base64::Engine as _;
 use std::format;
 use std::string::String;
@@ -52,7 +52,8 @@ struct Given<'a> {
 
 impl Default for Given<'_> {
     fn default() -> Self {
-        let (settings, known) = (Settings::default(), Known::default());
+        let known = Known { token: Found::Nothing, ..Known::default() };
+        let settings = Settings::default();
         Self { path: "/rest/x", authorization: "", settings, known, now: NOW, headers: &[] }
     }
 }
@@ -176,4 +177,6 @@ fn principle_3_what_cannot_be_read_refuses() {
     let unreadable = || Known { token: Found::Unreadable, ..Known::default() };
     assert_eq!(with(&basic("alice", &token()), unreadable()), Err(DenyReason::SnapshotUnreadable));
     assert_eq!(with(&basic("alice", "wonderland"), unreadable()), Err(DenyReason::SnapshotUnreadable));
+    // Nobody has looked: the same, or an imported token would go on as a password.
+    assert_eq!(with(&basic("alice", "wonderland"), Known::default()), Err(DenyReason::SnapshotUnreadable));
 }

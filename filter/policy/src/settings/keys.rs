@@ -3,6 +3,7 @@
 use super::{SETTINGS_LEN_MAX, Settings};
 use crate::assertion::AssertionKey;
 use crate::credential::BackendCredential;
+use crate::facts::Found;
 use crate::hash::{HashKey, HashKeys, KeyedHash};
 use crate::record::{UserRecord, folded};
 use crate::seal::SealKey;
@@ -38,11 +39,14 @@ impl FilterKeys {
         self.user_hash.hash(folded(name).as_bytes())
     }
 
-    /// What the backend wants to see of a user who was admitted; `None`: nothing is stored, or it cannot be opened.
-    pub fn credential_of(&self, user: &UserRecord) -> Option<BackendCredential> {
-        match &user.credential {
-            Some(sealed) => BackendCredential::open(sealed, &user.name, &self.credential),
-            None => self.shared_credential.clone(),
+    /// What the backend wants to see of a user who was admitted.
+    pub fn credential_of(&self, user: &UserRecord) -> Found<BackendCredential> {
+        match (&user.credential, &self.shared_credential) {
+            (Some(sealed), _) => {
+                BackendCredential::open(sealed, &user.name, &self.credential).map_or(Found::Unreadable, Found::Record)
+            }
+            (None, Some(shared)) => Found::Record(shared.clone()),
+            (None, None) => Found::Nothing,
         }
     }
 }

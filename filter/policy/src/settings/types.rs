@@ -2,7 +2,7 @@
 
 use super::field::{Field, Invalid, Item, text};
 use crate::IpRule;
-use crate::record::{check_user_name, folded};
+use crate::record::{check_user_name, same_ignoring_case};
 use crate::site::is_plain_path;
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -220,14 +220,13 @@ impl Item for UserName {
     const LIST_LEN_MAX: usize = 500; // exceptions; a rule for thousands of people is another rule
 }
 
-/// Whether a list of names holds this one.
+/// Whether a list of names holds this one, without regard to case.
 pub fn names_hold(names: &[UserName], name: &str) -> bool {
-    let name = folded(name);
-    names.iter().any(|listed| folded(&listed.0) == name)
+    names.iter().any(|listed| same_ignoring_case(&listed.0, name))
 }
 
-/// The beginning of a path below the context path, such as `/rest/internal/`: it means the path itself and all below it.
-/// Compared with regard to case, since it makes an exception from a rule.
+/// The beginning of a path below the context path, such as `/rest/internal/`: it means the path itself and all below
+/// it. Compared with regard to case, since it makes an exception from a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PathPrefix(String);
@@ -250,8 +249,8 @@ impl TryFrom<&str> for PathPrefix {
         if is_plain_path(text) && text.len() <= 1000 {
             Ok(Self(text.into()))
         } else {
-            Err("must begin with a slash, hold no `;`, `%`, `?`, `#`, dot segments or doubled slashes, and have at \
-                 most 1,000 characters")
+            Err("must begin with a slash, hold no `;`, `%`, `?`, `#`, doubled slashes or names with a leading dot, \
+                 and have at most 1,000 characters")
         }
     }
 }
