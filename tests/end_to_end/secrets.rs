@@ -1,6 +1,8 @@
 //! No secret in a log, a configuration dump or an error.
 
 use hkdf::Hkdf;
+use reqwest::Method;
+use serde_json::json;
 use sha2::Sha256;
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +16,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn tokens_the_hash_key_and_the_sync_key_appear_in_no_log_no_dump_and_no_error() {
+fn tokens_keys_and_backend_credentials_appear_in_no_log_no_dump_and_no_error() {
     let mut world = World::start();
     let token = world.token_for("alice");
     let revoked = world.token_for("bob");
@@ -23,6 +25,19 @@ fn tokens_the_hash_key_and_the_sync_key_appear_in_no_log_no_dump_and_no_error() 
 
     // Whatever has a chance to be logged or answered with a secret in it.
     let mut seen = String::new();
+    let credential = "backends-own-credential";
+    for body in [
+        json!({ "bearer": credential }),
+        json!({ "bearer": format!("{credential} two words") }),
+        json!({ "basic": { "user": "alice", "password": credential, "more": credential } }),
+        json!({ "bearers": credential }),
+        json!({ credential: credential }),
+        json!({ "basic": credential }),
+        json!({ "bearer": [credential] }),
+    ] {
+        seen += &world.as_admin(Method::PUT, "/api/v1/backend-credential").json(&body).send().text;
+    }
+    world.set(&json!({ "identity": "credential" }));
     for path in ["/rest/x", "/", "/api/v1/tokens", "/rest/%2e;x", "/tokengate/x", "/api/v1/users/none"] {
         for secret in [&token.text, &revoked.text, &mistyped] {
             for port_of_control in [false, true] {
@@ -46,7 +61,7 @@ fn tokens_the_hash_key_and_the_sync_key_appear_in_no_log_no_dump_and_no_error() 
         }
     }
     let wrong_body = format!(r#"{{"label": "x", "token": "{}"}}"#, token.text);
-    seen += &world.as_admin(reqwest::Method::POST, "/api/v1/tokens").body("application/json", &wrong_body).send().text;
+    seen += &world.as_admin(Method::POST, "/api/v1/tokens").body("application/json", &wrong_body).send().text;
     seen += &world.envoy_admin("/config_dump?include_eds");
     seen += &world.envoy_admin("/stats");
     seen += &world.envoy_admin("/clusters");
@@ -60,11 +75,12 @@ fn tokens_the_hash_key_and_the_sync_key_appear_in_no_log_no_dump_and_no_error() 
     let master = master.trim();
     let master_bytes: Vec<u8> =
         (0..32).map(|index| u8::from_str_radix(&master[2 * index..2 * index + 2], 16).expect("hex")).collect();
-    let mut hash_key = [0; 32];
-    Hkdf::<Sha256>::new(None, &master_bytes)
-        .expand(b"tokengate v1: token hash, key 1", &mut hash_key)
-        .expect("32 bytes");
-    let base64 = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD_NO_PAD, bytes);
+    let derived = |purpose: &str| {
+        let mut key = [0; 32];
+        Hkdf::<Sha256>::new(None, &master_bytes).expand(purpose.as_bytes(), &mut key).expect("32 bytes");
+        key
+    };
+    let base64 = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
     let basic = |user: &str, secret: &str| base64(format!("{user}:{secret}").as_bytes());
     for (name, secret) in [
         ("the token", token.text.clone()),
@@ -74,9 +90,18 @@ fn tokens_the_hash_key_and_the_sync_key_appear_in_no_log_no_dump_and_no_error() 
         ("the admin's token", world.admin_token()[..20].to_owned()),
         ("the sync key", world.site.sync_key().expect("the sync key")),
         ("the master key", master.to_owned()),
-        ("the hash key", hex(&hash_key)),
-        ("the hash key in base64", base64(&hash_key)[..40].to_owned()),
-    ] {
+        ("the backend credential", credential.to_owned()),
+        (
+            "the control plane's assertion key",
+            base64(&derived("tokengate v1: assertions for tokengate"))[..32].to_owned(),
+        ),
+        ("the backend's assertion key", base64(&derived("tokengate v1: assertions for backend"))[..32].to_owned()),
+    ]
+    .into_iter()
+    .chain(["token hash, key 1", "user hash", "backend credentials"].into_iter().flat_map(|purpose| {
+        let key = derived(&format!("tokengate v1: {purpose}"));
+        [("a key", hex(&key)), ("a key in base64", base64(&key)[..40].to_owned())]
+    })) {
         if let Some(at) = seen.find(&secret) {
             let from = seen[..at].char_indices().rev().nth(200).map_or(0, |(index, _)| index);
             panic!("{name} appears after: {}", &seen[from..at]);

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use policy::credential::BackendCredential;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -26,8 +27,12 @@ pub(crate) async fn set(
     State(app): State<Arc<App>>,
     caller: Caller,
     MaybeSegment(name): MaybeSegment,
-    Body(body): Body<CredentialBody>,
+    Body(body): Body<Map<String, Value>>,
 ) -> Result<StatusCode, ApiError> {
+    // What is wrong is not repeated: it may be the secret in the wrong place.
+    let body = serde_json::from_value(Value::Object(body)).map_err(|_| {
+        ApiError::BadRequest(r#"Send {"basic": {"user": …, "password": …}} or {"bearer": …}, each a text."#.into())
+    })?;
     let (credential, kind) = match &body {
         CredentialBody::Basic { user, password } => (BackendCredential::basic(user, password), "basic"),
         CredentialBody::Bearer(token) => (BackendCredential::bearer(token), "bearer"),
