@@ -103,6 +103,7 @@ pub(crate) struct NewToken<'a> {
     pub(crate) valid_from: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) read_only: bool,
+    pub(crate) imported: bool,
     /// None: from everywhere.
     pub(crate) ip_ranges: Vec<IpRule>,
 }
@@ -279,6 +280,7 @@ impl<'a> Change<'a> {
             expires_at: Set(new.expires_at.map(tokens::stored)),
             deleted_at: Set(None),
             read_only: Set(new.read_only),
+            imported: Set(new.imported),
             ip_ranges: Set(ip_ranges),
         };
         let inserted = tokens::Entity::insert(row).exec_with_returning(&self.transaction).await;
@@ -288,7 +290,7 @@ impl<'a> Change<'a> {
         })?;
         let detail = json!({
             "owner": owner.as_ref().map(|owner| &owner.name), "label": token.label, "expires_at": token.expires_at,
-            "read_only": token.read_only, "ip_ranges": new.ip_ranges,
+            "read_only": token.read_only, "ip_ranges": new.ip_ranges, "imported": token.imported,
         });
         self.record(permit, &token.public_id, detail).await?;
         self.show(&token, owner.as_ref());
@@ -419,6 +421,7 @@ impl<'a> Change<'a> {
             .filter(tokens::Column::OwnerId.is_in(sysadmins.iter().map(|user| user.id)))
             .filter(left)
             .filter(tokens::Column::DeletedAt.is_null())
+            .filter(tokens::Column::Imported.eq(false))
             .all(&self.transaction)
             .await?;
         let settings = &self.store.settings().0;

@@ -115,6 +115,7 @@ async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
         valid_from: None,
         expires_at: None,
         read_only: false,
+        imported: false,
         ip_ranges: Vec::new(),
     };
     change.create_token(&own_permit(Action::CreateToken)?, token).await?;

@@ -228,8 +228,8 @@ fn a_proxy_that_has_a_change_in_force_confirms_it_to_the_control_plane() {
 fn add_unusable_tokens(world: &World, count: u32) {
     let script = "import os, sqlite3, sys\n\
         database = sqlite3.connect(sys.argv[1])\n\
-        rows = [(os.urandom(10).hex(), os.urandom(32), 'unusable', 1, 0, 0) for _ in range(int(sys.argv[2]))]\n\
-        database.executemany('insert into tokens (public_id, hash, label, owner_id, created_at, read_only) values (?, ?, ?, ?, ?, ?)', rows)\n\
+        rows = [(os.urandom(10).hex(), os.urandom(32), 'unusable', 1, 0, 0, 0) for _ in range(int(sys.argv[2]))]\n\
+        database.executemany('insert into tokens (public_id, hash, label, owner_id, created_at, read_only, imported) values (?, ?, ?, ?, ?, ?, ?)', rows)\n\
         database.commit()";
     let database = world.site.data.join("tokengate.db");
     let output = std::process::Command::new(&world.site.tools.python)

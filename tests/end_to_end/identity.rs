@@ -240,6 +240,11 @@ fn u7_listed_callers_act_for_others_but_never_for_a_sysadmin() {
     world.set(&json!({ "on_behalf_of": "listed", "on_behalf_of_callers": ["Alice"], "unbound_tokens": true }));
     let as_whom = |name: &str| world.get(ISSUE).bearer(&token).header("contextUser", name.as_bytes()).send();
     as_whom("bob").assert_user(Some("bob"));
+    // A token made in bob's name would outlast the permission.
+    for call in [world.request(Method::POST, "/api/v1/tokens"), world.control_call(Method::POST, "/api/v1/tokens")] {
+        let call = call.bearer(&token).header("contextUser", b"bob").json(&json!({ "label": "bobs" }));
+        call.send().assert_refused(403, "on_behalf_of_refused");
+    }
     as_whom("admin").assert_refused(403, "context_user_is_sysadmin");
     let admin = world.get(ISSUE).bearer(&world.admin_token()).header("contextUser", b"bob");
     admin.send().assert_refused(403, "on_behalf_of_refused");
@@ -354,7 +359,8 @@ fn attack_u7_a_proxys_word_by_rules_that_do_not_hold_any_more() {
     let (world, recorder) = with_a_recorder_in_the_control_planes_place();
     world.create_user("bob");
     let token = world.token_for("alice");
-    world.set(&json!({ "on_behalf_of": "listed", "on_behalf_of_callers": ["alice"] }));
+    world.edit_user("alice", &json!({ "sysadmin": true }));
+    world.wait_until_told();
     let word = || {
         world.get("/api/v1/tokens").bearer(&token).header("contextUser", b"bob").send();
         recorded(&recorder, &token.text)
@@ -362,22 +368,22 @@ fn attack_u7_a_proxys_word_by_rules_that_do_not_hold_any_more() {
     let played = |word: &[u8]| world.control_get("/api/v1/tokens").header(ASSERTION, word).send();
     assert_eq!(played(&word()).status, 200, "by the rules that hold");
     let old = [word(), word(), word()];
-    world.edit_user("bob", &json!({ "sysadmin": true }));
-    played(&old[0]).assert_refused(403, "context_user_is_sysadmin");
-    world.edit_user("bob", &json!({ "sysadmin": false }));
     world.set(&json!({ "on_behalf_of": "off" }));
+    played(&old[0]).assert_refused(403, "on_behalf_of_refused");
+    world.set(&json!({ "on_behalf_of": "sysadmins" }));
+    world.edit_user("alice", &json!({ "sysadmin": false }));
     played(&old[1]).assert_refused(403, "on_behalf_of_refused");
-    world.set(&json!({ "on_behalf_of": "listed" }));
     world.edit_user("alice", &json!({ "suspended": true }));
     played(&old[2]).assert_refused(401, "owner_suspended");
 }
 
 #[test]
-fn attack_u7_a_request_held_open_until_the_user_in_it_may_more() {
+fn attack_u7_a_request_held_open_until_its_caller_may_less() {
     let world = World::start();
     let token = world.token_for("alice");
     world.create_user("bob");
-    world.set(&json!({ "on_behalf_of": "listed", "on_behalf_of_callers": ["alice"] }));
+    world.edit_user("bob", &json!({ "sysadmin": true }));
+    world.edit_user("alice", &json!({ "sysadmin": true }));
     let body = r#"{"name":"mallory","sysadmin":true}"#;
     let head = format!(
         "POST /api/v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\ncontextUser: bob\r\nConnection: close\r\n\
@@ -387,11 +393,11 @@ fn attack_u7_a_request_held_open_until_the_user_in_it_may_more() {
     );
     let mut stream = TcpStream::connect(("127.0.0.1", world.site.ports.control)).expect("a connection");
     stream.write_all(head.as_bytes()).expect("the head");
-    // As bob, who is nobody yet, alice may; the body comes once he is a sysadmin.
-    world.edit_user("bob", &json!({ "sysadmin": true }));
+    // Alice, a sysadmin still, may as bob; the body comes once she is one no more.
+    world.edit_user("alice", &json!({ "sysadmin": false }));
     stream.write_all(body.as_bytes()).expect("the body");
     let mut reply = String::new();
     stream.read_to_string(&mut reply).expect("a reply");
-    assert!(reply.starts_with("HTTP/1.1 403") && reply.contains("context_user_is_sysadmin"), "{reply}");
+    assert!(reply.starts_with("HTTP/1.1 403") && reply.contains("on_behalf_of_refused"), "{reply}");
     assert_eq!(world.as_admin(Method::GET, "/api/v1/users/mallory").send().status, 404);
 }

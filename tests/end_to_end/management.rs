@@ -467,3 +467,21 @@ fn d3_a_database_of_an_older_release_loses_nothing() {
     let new = world.control_call(Method::POST, "/api/v1/tokens").bearer(M0001_ALICE);
     assert_eq!(new.json(&json!({ "label": "new" })).send().status, 201);
 }
+
+#[test]
+fn attack_an_imported_token_that_nobody_has_in_the_place_of_the_last_sysadmins() {
+    let world = World::start();
+    let id = world.as_admin(Method::GET, "/api/v1/tokens").send().json["items"][0]["id"].as_str().unwrap().to_owned();
+    let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let import = |sha256: &str| {
+        let body = json!({ "label": "x", "sha256": sha256 });
+        world.as_admin(Method::POST, "/api/v1/tokens").json(&body).send()
+    };
+    import(nothing).assert_refused(400, "bad_request");
+    import("xyz").assert_refused(400, "bad_request");
+    let sha256 = "0".repeat(64);
+    assert_eq!(import(&sha256).status, 201);
+    import(&sha256).assert_refused(409, "token_exists");
+    let last = world.as_admin(Method::DELETE, &format!("/api/v1/tokens/{id}")).send();
+    last.assert_refused(409, "last_sysadmin_token");
+}

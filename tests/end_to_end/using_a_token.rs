@@ -1,5 +1,6 @@
 //! Using a token: requirements U1 to U15 as far as they are built.
 
+use reqwest::Method;
 use serde_json::json;
 use tests::{World, eventually};
 
@@ -278,17 +279,67 @@ fn u5_u10_u15_attack_a_token_in_any_broken_form_is_never_forwarded() {
 }
 
 #[test]
+fn attack_u6_trace_by_which_a_backend_shows_its_credential() {
+    let world = World::start();
+    let token = world.token_for("alice");
+    for call in [
+        world.request(Method::TRACE, ISSUE).bearer(&token),
+        world.request(Method::TRACE, ISSUE).basic("alice", "wonderland"),
+        world.request(Method::TRACE, "/api/v1/users").bearer(&token),
+    ] {
+        call.send().assert_refused(403, "trace_refused");
+    }
+    // Microsoft's name for it; Envoy knows no such method in HTTP/1.1.
+    let track = Method::from_bytes(b"TRACK").expect("a method");
+    assert_eq!(world.request(track, ISSUE).bearer(&token).send().status, 400);
+    assert_eq!(world.received(ISSUE).len(), 0);
+}
+
+#[test]
+fn attack_s3_a_password_under_a_scheme_that_only_begins_like_basic() {
+    let world = World::start();
+    world.import_token("s3cr3t-imported-token-0001", "admin");
+    world.set(&json!({ "passwords": "disabled" }));
+    for value in [
+        "Basic:YWxpY2U6d29uZGVybGFuZA==",
+        "BasicXYWxpY2U6d29uZGVybGFuZA==",
+        "Basic,YWxpY2U6d29uZGVybGFuZA==",
+        "basic=YWxpY2U6d29uZGVybGFuZA==",
+        "Basic\u{a0}YWxpY2U6d29uZGVybGFuZA==",
+        "Bearer:s3cr3t-imported-token-0001",
+    ] {
+        world.get(ISSUE).header("authorization", value.as_bytes()).send().assert_refused(400, "bad_credentials");
+    }
+    assert_eq!(world.received(ISSUE).len(), 0);
+}
+
+#[test]
+fn attack_a3_an_imported_token_in_the_place_of_the_name_is_neither_logged_nor_sent_on() {
+    let world = World::start();
+    let token = world.import_token("s3cr3t-imported-token-0001", "admin");
+    for password in ["", "x-oauth-basic", "x"] {
+        world.get(ISSUE).basic(&token.text, password).send().assert_refused(400, "bad_credentials");
+    }
+    assert_eq!((world.received(ISSUE).len(), world.failed_logins()), (0, 0));
+    let log = world.log("envoy");
+    assert!(log.contains("User (unnamed) tried") && !log.contains("s3cr3t"), "{log}");
+}
+
+#[test]
 fn attack_a_token_that_is_turned_into_a_session_of_the_backend() {
     let world = World::start();
     let token = world.token_for("alice");
     for call in [world.get(ISSUE).bearer(&token), world.get_http2(ISSUE).basic("alice", &token)] {
-        let reply = call.send();
+        let reply = call.header("cookie", b"SESSION=somebody-elses").send();
         reply.assert_user(Some("alice"));
+        reply.assert_received("cookie", None);
         assert!(!reply.headers.contains_key("set-cookie"), "{:?}", reply.headers);
     }
     // Who signs in with a password at the backend keeps the session.
     let reply = world.get(ISSUE).basic("alice", "wonderland").send();
     assert_eq!(reply.headers.get_all("set-cookie").iter().count(), 2, "{:?}", reply.headers);
+    let reply = world.get(ISSUE).header("cookie", b"SESSION=alice").send();
+    reply.assert_received("cookie", Some("SESSION=alice"));
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(crate) struct TokenView {
     /// `None`: unbound.
     owner: Option<String>,
     unbound: bool,
+    imported: bool,
     scope: Scope,
     ip_ranges: Vec<IpRule>,
     created_at: String,
@@ -47,6 +48,7 @@ impl TokenView {
             expires_at,
             deleted_at: _,
             read_only,
+            imported,
             ip_ranges,
         } = token;
         let ip_ranges = match ip_ranges {
@@ -60,6 +62,7 @@ impl TokenView {
             label,
             owner: owner.map(str::to_owned),
             unbound: owner_id.is_none(),
+            imported,
             scope: if read_only { Scope::ReadOnly } else { Scope::Full },
             ip_ranges,
             created_at: rfc3339(created_at),

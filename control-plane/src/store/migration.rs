@@ -126,6 +126,7 @@ impl MigrationTrait for Verdict {
             .col(big_integer_null("expires_at"))
             .col(big_integer_null("deleted_at"))
             .col(boolean("read_only"))
+            .col(boolean("imported"))
             .col(text_null("ip_ranges"))
             .foreign_key(ForeignKey::create().from("tokens", "owner_id").to("users", "id"))
             .to_owned();
@@ -133,7 +134,9 @@ impl MigrationTrait for Verdict {
         let kept =
             ["id", "public_id", "hash", "label", "owner_id", "created_at", "valid_from", "expires_at", "deleted_at"];
         let columns = kept.join(", ");
-        let copy = format!("INSERT INTO tokens ({columns}, read_only) SELECT {columns}, FALSE FROM tokens_m0001");
+        let copy = format!(
+            "INSERT INTO tokens ({columns}, read_only, imported) SELECT {columns}, FALSE, FALSE FROM tokens_m0001"
+        );
         manager.get_connection().execute_unprepared(&copy).await?;
         manager.drop_table(Table::drop().table("tokens_m0001").to_owned()).await?;
         let owners_tokens = Index::create().name("tokens_owner").table("tokens").col("owner_id").col("id").to_owned();

@@ -23,6 +23,8 @@ pub(crate) struct Model {
     pub(crate) expires_at: Option<i64>,
     pub(crate) deleted_at: Option<i64>,
     pub(crate) read_only: bool,
+    /// Made elsewhere: nobody knows that anyone has it.
+    pub(crate) imported: bool,
     /// A list of address rules as JSON; `None`: from everywhere.
     pub(crate) ip_ranges: Option<String>,
 }

@@ -3,7 +3,7 @@
 use crate::credential::Credential;
 use crate::path::Area;
 use crate::token;
-use crate::{Request, Verdict};
+use crate::{DenyReason, Request, Verdict};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Write as _};
@@ -39,6 +39,8 @@ pub fn line(verdict: &Verdict, request: &Request) -> Option<String> {
         Verdict::Deny(reason) => {
             let user: &[u8] = match &request.credential {
                 Credential::None => return None,
+                // What stands in the name's place may be a token.
+                Credential::Basic { .. } if *reason == DenyReason::BadCredentials => b"(unnamed)",
                 Credential::Basic { user, .. } => user,
                 Credential::Bearer { .. } | Credential::Foreign | Credential::Unreadable => b"(unnamed)",
             };

@@ -142,6 +142,9 @@ impl Credential {
             Self::read_basic(rest)
         } else if scheme.eq_ignore_ascii_case(b"bearer") {
             Self::read_bearer(rest)
+        } else if begins_with_scheme(scheme) {
+            // `Basic:`, `BasicYWx…`: some backends look at the first letters alone, and take the rest for a password.
+            Self::Unreadable
         } else {
             Self::Foreign
         }
@@ -235,6 +238,12 @@ fn split_scheme(value: &[u8]) -> (&[u8], &[u8]) {
     (scheme, parts.next().unwrap_or_default().trim_ascii())
 }
 
+fn begins_with_scheme(word: &[u8]) -> bool {
+    [b"basic".as_slice(), b"bearer"]
+        .iter()
+        .any(|scheme| word.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+}
+
 /// Whether what follows a comma is a second credential: proxies join repeated headers with one.
 fn begins_basic_or_bearer(piece: &[u8]) -> bool {
     let piece = piece.trim_ascii_start();
@@ -302,6 +311,17 @@ mod tests {
         for value in ["Basic", "Basic !!!!", "Basic YWxpY2U=", "Bearer", "Bearer a b", "Basic YT\tpi"] {
             assert_eq!(read(&[value.as_bytes()]), Credential::Unreadable, "{value}");
         }
+    }
+
+    #[test]
+    fn attack_a_password_under_a_scheme_that_only_begins_like_basic() {
+        for separator in [":", "", ",", "=", "\u{a0}", "\"", "-", "1"] {
+            for scheme in ["Basic", "bASIC", "Bearer"] {
+                let value = format!("{scheme}{separator}YWxpY2U6d29uZGVybGFuZA==");
+                assert_eq!(read(&[value.as_bytes()]), Credential::Unreadable, "{value}");
+            }
+        }
+        assert_eq!(read(&[b"Bas YTpi"]), Credential::Foreign);
     }
 
     #[test]

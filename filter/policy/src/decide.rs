@@ -9,6 +9,7 @@
 //! | a token of ours on a path that is not protected; all else passes there (U5) | 401 `path_not_protected` |
 //! | no snapshot, or one older than `max_snapshot_age` (U14) | 503 `not_ready` |
 //! | an encoded slash, unless `encoded_slashes` keeps them (principle 5) | 400 `ambiguous_path` |
+//! | `TRACE`, by which a backend sends credentials back, its own among them | 403 `trace_refused` |
 //! | not from an address in `ip_rules` (S2) | 403 `ip_not_allowed` |
 //! | more than one credential, or one that cannot be read (U15) | 400 `bad_credentials` |
 //! | more than one `contextUser`, or no name in it (U7) | 400 `bad_context_user` |
@@ -18,6 +19,7 @@
 //! | its part of the snapshot cannot be read (principle 3) | 503 `snapshot_unreadable` |
 //! | of our format, and nobody's (U10); the same in Basic where passwords are disabled | 401, 403 `unknown_token` |
 //! | a token of ours stands in it, behind a space, in quotes … (U10) | 401 `mistyped_token` |
+//! | a token stands where the name belongs (`curl -u TOKEN:`) | 400 `bad_credentials` |
 //! | **No token:** `contextUser` with anything but a token (U7) | 403 `on_behalf_of_refused` |
 //! | `backend_authenticates` is off (U12) | 401 `token_required` |
 //! | a password, and `passwords` are disabled without an exemption (S3, U11) | 403 `password_disabled` |
@@ -33,7 +35,7 @@
 //! | restricted or unbound, and for the control plane (M5) | 403 `cannot_manage` |
 //! | restricted, and a header overrides the method (U15) | 400 `method_override` |
 //! | not from one of its own addresses; read-only and not a reading method (L9) | 403 `ip_not_allowed`, `read_only` |
-//! | **On behalf of** another: not allowed to this caller, or with an unbound token (U7) | 403 `on_behalf_of_refused` |
+//! | **On behalf of** another: not allowed to this caller, or with an unbound token; to manage, to nobody but sysadmins (U7) | 403 `on_behalf_of_refused` |
 //! | that user is unknown; suspended; a sysadmin, and the caller is none (U7) | 403 `context_user_unknown`, `context_user_suspended`, `context_user_is_sysadmin` |
 //! | `identity` is `credential`, and none is stored for the user (U6) | 403 `no_backend_credential` |
 //! | otherwise | – admitted |
@@ -79,6 +81,7 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
     let settings = facts.snapshot.settings().ok_or(DenyReason::NotReady)?;
     let case = Case { facts, settings, to };
     case.path_is_allowed()?;
+    case.method_is_allowed()?;
     case.address_is_allowed()?;
     case.headers_are_readable()?;
     let Some(token) = case.token()? else {
@@ -106,6 +109,10 @@ impl<'a> Case<'a> {
     fn path_is_allowed(&self) -> Result<(), DenyReason> {
         let encoded_slash = self.facts.request.reading.is_ok_and(|reading| reading.encoded_slash);
         refuse_if(encoded_slash && self.settings.encoded_slashes == EncodedSlashes::Refuse, DenyReason::AmbiguousPath)
+    }
+
+    fn method_is_allowed(&self) -> Result<(), DenyReason> {
+        refuse_if(self.facts.request.is_trace(), DenyReason::TraceRefused)
     }
 
     fn address_is_allowed(&self) -> Result<(), DenyReason> {
@@ -146,7 +153,16 @@ impl<'a> Case<'a> {
             (_, Shape::Token) => Err(self.unknown_token()),
             // A space before it, quotes around it: to the backend it would be a failed login.
             (_, Shape::Foreign) if request.shows_token() => Err(DenyReason::MistypedToken),
-            (_, Shape::Foreign) => Ok(None),
+            (_, Shape::Foreign) => self.no_token_for_a_name().map(|()| None),
+        }
+    }
+
+    /// To the backend it would be a failed login in that name, and in both logs.
+    fn no_token_for_a_name(&self) -> Result<(), DenyReason> {
+        match &self.facts.known.name {
+            Found::Nothing | Found::NotLookedUp => Ok(()),
+            Found::Record(_) => Err(DenyReason::BadCredentials),
+            Found::Unreadable => Err(DenyReason::SnapshotUnreadable),
         }
     }
 
@@ -223,7 +239,7 @@ impl<'a> Case<'a> {
             return Ok((caller, None));
         }
         refuse_if(token.binding == Binding::Unbound, DenyReason::OnBehalfOfRefused)?;
-        may_act(&caller, self.settings)?;
+        may_act(&caller, self.settings, self.to)?;
         let user = match &known.context_user {
             Found::Record(user) => user,
             Found::Nothing | Found::NotLookedUp => return Err(DenyReason::ContextUserUnknown),
@@ -271,7 +287,7 @@ pub fn still_stands(
     let Some(user) = user else {
         return Ok(());
     };
-    may_act(owner, settings)?;
+    may_act(owner, settings, For::ControlPlane)?;
     may_be_acted_for(user, owner)
 }
 
@@ -298,14 +314,15 @@ fn may_be_used(token: &TokenRecord, caller: &Owner, settings: &Settings, to: For
     refuse_if(manages && (unbound || token.is_restricted()), DenyReason::CannotManage)
 }
 
-/// Whether a caller may act for others at all (U7).
-fn may_act(caller: &Owner, settings: &Settings) -> Result<(), DenyReason> {
+/// Whether a caller may act for others at all (U7). To manage, only sysadmins may: a token that somebody else made in a
+/// user's name would outlast the permission.
+fn may_act(caller: &Owner, settings: &Settings, to: For) -> Result<(), DenyReason> {
     let may = match settings.on_behalf_of {
         OnBehalfOf::Off => false,
         OnBehalfOf::Sysadmins => caller.sysadmin,
         OnBehalfOf::Listed => names_hold(&settings.on_behalf_of_callers, &caller.name),
     };
-    refuse_if(!may, DenyReason::OnBehalfOfRefused)
+    refuse_if(!may || (to == For::ControlPlane && !caller.sysadmin), DenyReason::OnBehalfOfRefused)
 }
 
 fn may_be_acted_for(user: &UserRecord, caller: &Owner) -> Result<(), DenyReason> {

@@ -42,6 +42,8 @@ reasons! {
         "API tokens are not accepted on this path, so the request was not forwarded; use the path of a REST resource.",
     /// No snapshot, or one older than `max_snapshot_age` (U14).
     NotReady = 503 "not_ready" "The proxy has no current list of tokens yet; try again shortly.",
+    /// `TRACE`: a backend that echoes the request shows its own credential to the caller.
+    TraceRefused = 403 "trace_refused" "The method TRACE is not allowed: it sends credentials back.",
     /// The client's address is not among those that the site, or the token, allows (S2, L9).
     IpNotAllowed = 403 "ip_not_allowed" "Requests from this address are not allowed.",
     /// More than one credential, or one that cannot be read (U15).

@@ -80,6 +80,8 @@ impl<R> Found<R> {
 pub struct Known {
     /// The token that was presented.
     pub token: Found<TokenRecord>,
+    /// The token that was presented in the place of the name, if none was in its own.
+    pub name: Found<TokenRecord>,
     /// The user named beside an unbound token.
     pub caller: Found<UserRecord>,
     /// The user in `contextUser`.
@@ -108,6 +110,11 @@ impl Known {
         }
         let look_up_user = |name: &str| sources.user(&keys.user_hash(name));
         let token = request.token_hash(&keys.token_hash).map_or(Found::NotLookedUp, |hash| sources.token(&hash));
+        let name = match token {
+            Found::Nothing | Found::NotLookedUp => request.name_hash(&keys.token_hash),
+            Found::Record(_) | Found::Unreadable => None,
+        };
+        let name = name.map_or(Found::NotLookedUp, |hash| sources.token(&hash));
         let token_has_addresses = token.record().is_some_and(|token| token.addresses != Addresses::Any);
         let needs_address = token_has_addresses || ip_rules_concern(settings, &request.credential);
         let caller = match (token.record().map(|token| &token.binding), &request.credential) {
@@ -136,6 +143,13 @@ impl Known {
             }
             _ => Found::NotLookedUp,
         };
-        Self { token, caller, context_user, credential, address: needs_address.then(|| sources.address()).flatten() }
+        Self {
+            token,
+            name,
+            caller,
+            context_user,
+            credential,
+            address: needs_address.then(|| sources.address()).flatten(),
+        }
     }
 }

@@ -142,7 +142,9 @@ pub fn edits(
         Verdict::Deny(_) => return Ok(Vec::new()),
         Verdict::Pass => {}
         Verdict::Admit(grant) => {
-            edits.extend([AUTHORIZATION, CONTEXT_USER].map(|name| HeaderEdit::Blank { name: name.to_vec() }));
+            // A session beside the token would be another identity, which some backends prefer.
+            edits
+                .extend([AUTHORIZATION, b"cookie", CONTEXT_USER].map(|name| HeaderEdit::Blank { name: name.to_vec() }));
             edits.extend(identity(grant, &site.identity, assertion)?);
         }
     }

@@ -1,6 +1,6 @@
 //! The facts of a request, read from its headers once.
 
-use crate::credential::{Credential, Secret, shows_token};
+use crate::credential::{Credential, SECRET_LEN_MAX, Secret, shows_token};
 use crate::headers::{CONTEXT_USER, overrides_method};
 use crate::path::{Ambiguous, Area, Reading, below_context, without_query};
 use crate::record::limits::USER_NAME_LEN_MAX;
@@ -94,6 +94,11 @@ impl Request {
         matches!(self.method.as_slice(), b"GET" | b"HEAD" | b"OPTIONS")
     }
 
+    /// Whether a backend would send the request back as it gets it.
+    pub(crate) fn is_trace(&self) -> bool {
+        [b"TRACE".as_slice(), b"TRACK"].iter().any(|method| self.method.eq_ignore_ascii_case(method))
+    }
+
     /// Whether a refusal must be told as gRPC tells one (U13).
     pub fn is_grpc(&self) -> bool {
         self.is_grpc
@@ -118,6 +123,17 @@ impl Request {
     pub(crate) fn token_hash(&self, keys: &HashKeys) -> Option<KeyedHash> {
         let secret = self.credential.to_look_up().filter(|_| self.needs_snapshot())?;
         Some(keys.hash(secret))
+    }
+
+    /// The hash of what stands where the name belongs, should it be a token: imported ones have no form by which they
+    /// could be told.
+    pub(crate) fn name_hash(&self, keys: &HashKeys) -> Option<KeyedHash> {
+        match &self.credential {
+            Credential::Basic { user, .. } if !user.is_empty() && user.len() <= SECRET_LEN_MAX => {
+                Some(keys.hash(&Secret::new(user.clone())))
+            }
+            _ => None,
+        }
     }
 
     /// The id under which the proxy logs this request, for the reply and the log.

@@ -106,6 +106,9 @@ fn by_the_requirements(case: &Case) -> Result<Goes, Refusal> {
     // Principle 5: "a setting can keep `%2f` in segments".
     refuse_if(path.encoded_slash && settings.encoded_slashes == EncodedSlashes::Refuse, 400, "ambiguous_path")?;
 
+    // U6, "never shown again": a backend that answers TRACE sends back what it got.
+    refuse_if(case.method.eq_ignore_ascii_case("trace"), 403, "trace_refused")?;
+
     // S2: for requests with a credential; for those without by setting; "none: everyone".
     let not_from_here = !settings.ip_rules.is_empty() && !any_rule_matches(settings.ip_rules, case.client);
     refuse_if(ip_rules_concern(case) && not_from_here, 403, "ip_not_allowed")?;
@@ -158,7 +161,13 @@ fn by_the_requirements(case: &Case) -> Result<Goes, Refusal> {
         }
         // Nobody's, but whoever reads it finds a token of ours in it.
         Shown::AfterSpace | Shown::Quoted => Err((401, "mistyped_token")),
-        _ => without_token(case),
+        _ => {
+            // A3, "never a secret": a token where the name belongs; an imported one only a look can tell.
+            let name = user.filter(|name| !name.is_empty());
+            refuse_if(name.is_some() && !case.tokens_readable, 503, "snapshot_unreadable")?;
+            refuse_if(name == Some(IMPORTED_TOKEN), 400, "bad_credentials")?;
+            without_token(case)
+        }
     }
 }
 
@@ -268,6 +277,9 @@ fn on_behalf_of(name: &str, caller: &Person, case: &Case) -> Result<&'static Per
         OnBehalfOf::Sysadmins => caller.sysadmin,
         OnBehalfOf::Listed => settings.on_behalf_of_callers.iter().any(|listed| same(listed, caller.name)),
     };
+    // Open: at the control plane only sysadmins, since what is made in another's name outlasts the permission.
+    let manages = case.path.area == Area::ControlPlane;
+    let may = may && (caller.sysadmin || !manages);
     refuse_if(!may || token.owner.is_none(), 403, "on_behalf_of_refused")?;
     refuse_if(!case.users_readable, 503, "snapshot_unreadable")?;
     let other = who_is(name.trim()).ok_or((403, "context_user_unknown"))?;
@@ -633,6 +645,9 @@ const CREDENTIALS: &[Credential] = &[
     Credential::Basic("alice", Shown::AfterSpace),
     Credential::Basic("alice", Shown::Quoted),
     Credential::Basic(A_TOKEN, Shown::Password),
+    Credential::Basic(IMPORTED_TOKEN, Shown::Password),
+    Credential::Basic(IMPORTED_TOKEN, Shown::Nothing),
+    Credential::Basic(IMPORTED_TOKEN, Shown::Unknown),
     Credential::Basic("alice", Shown::Password),
     Credential::Basic("éMILE", Shown::Password),
     Credential::Basic("emile@example.org", Shown::Password),
@@ -721,7 +736,7 @@ dimensions! {
     ALL:
     credential = CREDENTIALS,
     path = PATHS,
-    method = ["GET", "HEAD", "OPTIONS", "POST", "DELETE", "PATCH", "get"],
+    method = ["GET", "HEAD", "OPTIONS", "POST", "DELETE", "PATCH", "get", "TRACE"],
     override_header = [None, Some("x-http-method-override"), Some("x-http-method"), Some("x-method-override")],
     context_user = CONTEXT_USERS,
     client = CLIENTS,

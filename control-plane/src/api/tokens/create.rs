@@ -22,6 +22,7 @@ use policy::record::limits::{LABEL_CHARS_MAX, TOKEN_ADDRESSES_MAX};
 use policy::settings::Validity;
 use policy::{DenyReason, HashKeys, IpRule, KeyedHash, Scope, Settings, Timestamp, token};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 #[derive(Deserialize)]
@@ -105,6 +106,7 @@ pub(crate) async fn create(
         valid_from,
         expires_at,
         read_only: scope == Some(Scope::ReadOnly),
+        imported: secret.is_none(),
         ip_ranges,
     };
     let token = change.create_token(&permit, new).await?;
@@ -193,6 +195,9 @@ fn sha256_of(hex: &str) -> Result<[u8; 32], ApiError> {
         *byte = parsed
             .filter(|_| digits)
             .ok_or_else(|| ApiError::BadRequest("sha256 must be the 64 hexadecimal digits of a SHA-256.".into()))?;
+    }
+    if hash == <[u8; 32]>::from(Sha256::digest(b"")) {
+        return Err(ApiError::BadRequest("sha256 is that of nothing at all.".into()));
     }
     Ok(hash)
 }
