@@ -16,8 +16,9 @@ use crate::permission::{Action, Permit};
 use crate::store::{Store, audit, credentials, feed_head, random_number, settings, tokens, users};
 use policy::credential::BackendCredential;
 use policy::record::{PROGRAM, folded};
+use policy::restrictions;
 use policy::{DenyReason, FilterKeys, IpRule, KeyedHash, Settings, Timestamp, still_stands};
-use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::ActiveValue::{self, NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, Select, SqlErr,
@@ -106,6 +107,7 @@ pub(crate) struct NewToken<'a> {
     pub(crate) imported: bool,
     /// None: from everywhere.
     pub(crate) ip_ranges: Vec<IpRule>,
+    pub(crate) restrictions: Option<restrictions::Set>,
 }
 
 /// What is to be different about a user; `None`: stays.
@@ -142,7 +144,7 @@ impl<'a> Change<'a> {
             store.distrust_image();
             store.reload().await?;
         }
-        let (actor, caller) = who(author, &transaction, &store.settings().0, now).await?;
+        let (actor, caller) = who(author, &transaction, store, now).await?;
         Ok(Self { store, transaction, actor, caller, now, revision, tag, effects, _changing: changing })
     }
 
@@ -282,6 +284,7 @@ impl<'a> Change<'a> {
             read_only: Set(new.read_only),
             imported: Set(new.imported),
             ip_ranges: Set(ip_ranges),
+            restrictions: ActiveValue::Set(new.restrictions.as_ref().map(restrictions::Set::to_string)),
         };
         let inserted = tokens::Entity::insert(row).exec_with_returning(&self.transaction).await;
         let token = inserted.map_err(|error| match error.sql_err() {
@@ -290,7 +293,7 @@ impl<'a> Change<'a> {
         })?;
         let detail = json!({
             "owner": owner.as_ref().map(|owner| &owner.name), "label": token.label, "expires_at": token.expires_at,
-            "read_only": token.read_only, "ip_ranges": new.ip_ranges, "imported": token.imported,
+            "restrictions": token.restrictions, "read_only": token.read_only, "ip_ranges": new.ip_ranges, "imported": token.imported,
         });
         self.record(permit, &token.public_id, detail).await?;
         self.show(&token, owner.as_ref());
@@ -399,7 +402,10 @@ impl<'a> Change<'a> {
             .filter(tokens::Column::DeletedAt.is_null())
             .all(&self.transaction)
             .await?;
-        let held = held.iter().filter(|token| !tokens::record(token, Some(owner)).is_expired(self.now)).count();
+        let held = held
+            .iter()
+            .filter(|token| !tokens::record(token, Some(owner), &self.store.master).is_expired(self.now))
+            .count();
         if u32::try_from(held).is_ok_and(|held| held < most.get()) { Ok(()) } else { Err(ChangeError::TooManyTokens) }
     }
 
@@ -427,13 +433,17 @@ impl<'a> Change<'a> {
         let settings = &self.store.settings().0;
         Ok(candidates.iter().any(|token| {
             let owner = sysadmins.iter().find(|user| Some(user.id) == token.owner_id);
-            still_stands(&tokens::record(token, owner), None, settings, self.now).is_ok()
+            still_stands(&tokens::record(token, owner, &self.store.master), None, settings, self.now).is_ok()
         }))
     }
 
     /// Commits, and shows the change to the proxies.
     pub(crate) async fn commit(self) -> Result<(), ChangeError> {
         let Self { store, transaction, actor: _, caller: _, now: _, revision, tag, effects, _changing } = self;
+        // What no proxy could read must not be committed: nobody would ever hear of anything again.
+        let prepared = store
+            .with_image(|image| image.prepare(revision.cast_unsigned(), tag.cast_unsigned(), effects))
+            .map_err(|error| ChangeError::Reload(error.into()))?;
         if let Err(error) = transaction.commit().await {
             // Nobody knows whether it took place. The database does.
             tracing::error!(%error, "a commit failed; building the snapshot image anew");
@@ -441,7 +451,7 @@ impl<'a> Change<'a> {
             store.reload().await?;
             return Err(error.into());
         }
-        if let Err(error) = store.publish(revision.cast_unsigned(), tag.cast_unsigned(), effects) {
+        if let Err(error) = store.publish(prepared) {
             tracing::error!(%error, "a change does not fit the snapshot image; building it anew");
             store.reload().await?;
         }
@@ -467,7 +477,10 @@ impl<'a> Change<'a> {
 
     fn show(&mut self, token: &tokens::Model, owner: Option<&users::Model>) {
         if let Ok(hash) = token.hash.as_slice().try_into() {
-            self.effects.push(Effect::Token(KeyedHash::from_bytes(hash), tokens::record(token, owner)));
+            let master = &self.store.master;
+            let restrictions = tokens::restrictions(token, master);
+            self.effects.extend(restrictions.map(|(hash, record)| Effect::Restrictions(hash, record)));
+            self.effects.push(Effect::Token(KeyedHash::from_bytes(hash), tokens::record(token, owner, master)));
         }
     }
 
@@ -496,7 +509,7 @@ impl<'a> Change<'a> {
 async fn who(
     author: Author,
     transaction: &DatabaseTransaction,
-    settings: &Settings,
+    store: &Store,
     now: Timestamp,
 ) -> Result<(Actor, Option<users::Model>), ChangeError> {
     let (user_id, actor_id, token_id, request_id) = match author {
@@ -516,8 +529,13 @@ async fn who(
         return Err(gone());
     }
     let context_user = actor_id.map(|_| users::record(&user, None));
-    still_stands(&tokens::record(&token, Some(&holder)), context_user.as_ref(), settings, now)
-        .map_err(ChangeError::Denied)?;
+    still_stands(
+        &tokens::record(&token, Some(&holder), &store.master),
+        context_user.as_ref(),
+        &store.settings().0,
+        now,
+    )
+    .map_err(ChangeError::Denied)?;
     let on_behalf_of = actor_id.map(|_| user.name.clone());
     let actor = Actor { name: holder.name, token_id: Some(token_id), request_id, on_behalf_of };
     Ok((actor, Some(user)))

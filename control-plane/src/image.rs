@@ -5,7 +5,10 @@
 //! stands at a revision which is not in the log gets everything.
 
 use policy::feed::{Cursor, Item, ItemKey, News, PAGE_LEN, Position};
-use policy::{FilterKeys, KeyedHash, Layout, Record, Settings, Shard, ShardCount, ShardError, TokenRecord, UserRecord};
+use policy::{
+    FilterKeys, KeyedHash, Layout, Record, RestrictionsRecord, Settings, Shard, ShardCount, ShardError, TokenRecord,
+    UserRecord,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ pub(crate) struct Image {
     position: Position,
     tokens: Shards<TokenRecord>,
     users: Shards<UserRecord>,
+    restrictions: Shards<RestrictionsRecord>,
     settings: SettingsImage,
     settings_revision: u64,
     log: VecDeque<LogEntry>,
@@ -71,9 +75,25 @@ pub(crate) enum Effect {
     Token(KeyedHash, TokenRecord),
     /// A user is now this under one of their names, or nobody is called so any more.
     User(KeyedHash, Option<UserRecord>),
+    /// There is this set of restrictions. It stays until the image is built anew: nobody who has a token finds it by
+    /// another hash.
+    Restrictions(KeyedHash, RestrictionsRecord),
     /// The settings are now these.
     Settings(SettingsImage),
 }
+
+/// A change that fits, worked out and not yet shown.
+pub(crate) struct Prepared {
+    tokens: Changed<TokenRecord>,
+    users: Changed<UserRecord>,
+    restrictions: Changed<RestrictionsRecord>,
+    settings: Option<SettingsImage>,
+    revision: u64,
+    tag: u64,
+}
+
+/// Shards as they will be, by their numbers.
+type Changed<R> = BTreeMap<u32, ShardImage<R>>;
 
 impl Image {
     /// The image of a database at this point of its history.
@@ -84,11 +104,14 @@ impl Image {
         settings: SettingsImage,
         tokens: Vec<(KeyedHash, TokenRecord)>,
         users: Vec<(KeyedHash, UserRecord)>,
+        restrictions: Vec<(KeyedHash, RestrictionsRecord)>,
     ) -> Result<Self, ImageError> {
         let (tokens, users) = (Shards::build(revision, tokens)?, Shards::build(revision, users)?);
-        let position = Position { epoch, revision, tag, layout: Layout { tokens: tokens.count, users: users.count } };
+        let restrictions = Shards::build(revision, restrictions)?;
+        let layout = Layout { tokens: tokens.count, users: users.count, restrictions: restrictions.count };
+        let position = Position { epoch, revision, tag, layout };
         let log = VecDeque::from([LogEntry { revision, tag, changed: BTreeSet::new() }]);
-        Ok(Self { position, tokens, users, settings, settings_revision: revision, log })
+        Ok(Self { position, tokens, users, restrictions, settings, settings_revision: revision, log })
     }
 
     /// Where it stands.
@@ -116,31 +139,51 @@ impl Image {
         self.users.find(hash)
     }
 
-    /// Takes a change in. After an error the image is not to be trusted.
-    pub(crate) fn apply(&mut self, revision: u64, tag: u64, effects: Vec<Effect>) -> Result<(), ImageError> {
-        let (mut tokens, mut users, mut changed) = (Vec::new(), Vec::new(), BTreeSet::new());
+    /// Works a change out, and says if no proxy could read what would come of it: to be asked before the change is committed.
+    pub(crate) fn prepare(&self, revision: u64, tag: u64, effects: Vec<Effect>) -> Result<Prepared, ImageError> {
+        let (mut tokens, mut users, mut restrictions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut settings = None;
         for effect in effects {
             match effect {
                 Effect::Token(hash, record) => tokens.push((hash, Some(record))),
                 Effect::User(hash, record) => users.push((hash, record)),
-                Effect::Settings(settings) => {
-                    self.settings = settings;
-                    self.settings_revision = revision;
-                    changed.insert(ItemKey::Settings);
-                }
+                Effect::Restrictions(hash, record) => restrictions.push((hash, Some(record))),
+                Effect::Settings(new) => settings = Some(new),
             }
         }
-        changed.extend(self.tokens.change(revision, tokens)?.into_iter().map(ItemKey::Tokens));
-        changed.extend(self.users.change(revision, users)?.into_iter().map(ItemKey::Users));
+        Ok(Prepared {
+            tokens: self.tokens.changed(revision, tokens)?,
+            users: self.users.changed(revision, users)?,
+            restrictions: self.restrictions.changed(revision, restrictions)?,
+            settings,
+            revision,
+            tag,
+        })
+    }
+
+    /// Takes a change in that was committed. After an error the image is not to be trusted.
+    pub(crate) fn apply(&mut self, prepared: Prepared) -> Result<(), ImageError> {
+        let Prepared { tokens, users, restrictions, settings, revision, tag } = prepared;
+        let mut changed = BTreeSet::new();
+        if let Some(settings) = settings {
+            self.settings = settings;
+            self.settings_revision = revision;
+            changed.insert(ItemKey::Settings);
+        }
+        changed.extend(self.tokens.replace(tokens).into_iter().map(ItemKey::Tokens));
+        changed.extend(self.users.replace(users).into_iter().map(ItemKey::Users));
+        changed.extend(self.restrictions.replace(restrictions).into_iter().map(ItemKey::Restrictions));
         self.position = Position { revision, tag, ..self.position };
         self.log.push_back(LogEntry { revision, tag, changed });
         if self.log.len() > LOG_LEN_MAX {
             self.log.pop_front();
         }
-        if self.tokens.is_crowded() || self.users.is_crowded() {
+        if self.tokens.is_crowded() || self.users.is_crowded() || self.restrictions.is_crowded() {
             self.tokens.spread(revision)?;
             self.users.spread(revision)?;
-            self.position.layout = Layout { tokens: self.tokens.count, users: self.users.count };
+            self.restrictions.spread(revision)?;
+            let (tokens, users, restrictions) = (self.tokens.count, self.users.count, self.restrictions.count);
+            self.position.layout = Layout { tokens, users, restrictions };
             self.log = VecDeque::from([LogEntry { revision, tag, changed: BTreeSet::new() }]);
         }
         Ok(())
@@ -227,6 +270,7 @@ impl Image {
             ItemKey::Settings => (self.settings_revision, &self.settings.encoded),
             ItemKey::Tokens(number) => self.tokens.encoded(number)?,
             ItemKey::Users(number) => self.users.encoded(number)?,
+            ItemKey::Restrictions(number) => self.restrictions.encoded(number)?,
         };
         Some(Item { key, revision, bytes })
     }
@@ -266,8 +310,8 @@ impl<R: Record + Clone> Shards<R> {
         Some((shard.revision, &shard.encoded))
     }
 
-    /// Sets some records and takes others out; gives the numbers of the shards that this changed.
-    fn change(&mut self, revision: u64, changes: Vec<(KeyedHash, Option<R>)>) -> Result<Vec<u32>, ShardError> {
+    /// The shards as they will be when some records are set and others taken out.
+    fn changed(&self, revision: u64, changes: Vec<(KeyedHash, Option<R>)>) -> Result<Changed<R>, ShardError> {
         let mut changed: BTreeMap<u32, BTreeMap<KeyedHash, R>> = BTreeMap::new();
         for (hash, record) in changes {
             let number = self.count.shard_of(&hash);
@@ -278,15 +322,19 @@ impl<R: Record + Clone> Shards<R> {
                 None => shard.remove(&hash),
             };
         }
+        changed.into_iter().map(|(number, records)| Ok((number, ShardImage::new(revision, records)?))).collect()
+    }
+
+    /// Puts shards in place; gives their numbers.
+    fn replace(&mut self, changed: Changed<R>) -> Vec<u32> {
         let numbers = changed.keys().copied().collect();
-        for (number, records) in changed {
-            let shard = ShardImage::new(revision, records)?;
+        for (number, shard) in changed {
             if let Some(present) = self.shards.get_mut(number as usize) {
                 self.records = self.records + shard.records.len() - present.records.len();
                 *present = shard;
             }
         }
-        Ok(numbers)
+        numbers
     }
 }
 
@@ -322,13 +370,14 @@ mod tests {
             state: TokenState::Active,
             scope: Scope::Full,
             addresses: Addresses::Any,
+            restrictions: None,
         };
         (KeyedHash::from_bytes(hash), record)
     }
 
     fn image(tokens: u32) -> Image {
         let users = (0..3).map(user).collect();
-        Image::build(1, 100, 7, settings(1), (0..tokens).map(token).collect(), users).unwrap()
+        Image::build(1, 100, 7, settings(1), (0..tokens).map(token).collect(), users, Vec::new()).unwrap()
     }
 
     fn user(number: u8) -> (KeyedHash, UserRecord) {
@@ -352,7 +401,8 @@ mod tests {
     fn change(image: &mut Image, number: u32) {
         let revision = image.position().revision + 1;
         let (hash, record) = token(number);
-        image.apply(revision, revision * 10, vec![Effect::Token(hash, record)]).unwrap();
+        let prepared = image.prepare(revision, revision * 10, vec![Effect::Token(hash, record)]).unwrap();
+        image.apply(prepared).unwrap();
     }
 
     #[test]
@@ -444,7 +494,8 @@ mod tests {
         let at = image.position();
         let (seen, _) = pages(&mut image, |image, _| {
             if let Some(effects) = effects.take() {
-                image.apply(revision, 1, effects).unwrap();
+                let prepared = image.prepare(revision, 1, effects).unwrap();
+                image.apply(prepared).unwrap();
             }
         });
         let layout = image.position().layout;
@@ -488,7 +539,8 @@ mod tests {
         let ((alice, record), (bob, _)) = (user(7), user(1));
         let effects =
             vec![Effect::User(alice, Some(record.clone())), Effect::User(bob, None), Effect::Settings(settings(9))];
-        image.apply(101, 8, effects).unwrap();
+        let prepared = image.prepare(101, 8, effects).unwrap();
+        image.apply(prepared).unwrap();
         assert_eq!((image.user(&alice), image.user(&bob)), (Some(&record), None));
         let Some(News::Changes { items, .. }) = image.news(Some(at), None) else { panic!() };
         let users = at.layout.users;

@@ -10,7 +10,7 @@ use policy::credential::BackendCredential;
 use policy::feed::{SyncKey, SyncKeyError};
 use policy::hash::{HashKey, HashKeys};
 use policy::settings::Audience;
-use policy::{FilterKeys, SealKey, Settings};
+use policy::{FilterKeys, KeyedHash, SealKey, Settings};
 use sha2::Sha256;
 use std::fmt::Write as _;
 use std::fs;
@@ -109,6 +109,11 @@ impl MasterKey {
     pub(crate) fn hash_keys(&self) -> HashKeys {
         let key = HashKey::new(*self.derive("tokengate v1: token hash, key 1"));
         HashKeys::new(vec![key]).expect("one key is a chain")
+    }
+
+    /// The hash under which a set of restrictions is found: keyed, so that nobody can choose sets that crowd one shard.
+    pub(crate) fn restrictions_hash(&self, text: &str) -> KeyedHash {
+        HashKey::new(*self.derive("tokengate v1: restrictions hash")).hash(text.as_bytes())
     }
 
     /// The key under which backend credentials are stored.

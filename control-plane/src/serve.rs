@@ -117,6 +117,7 @@ async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
         read_only: false,
         imported: false,
         ip_ranges: Vec::new(),
+        restrictions: None,
     };
     change.create_token(&own_permit(Action::CreateToken)?, token).await?;
     // The file first: a crash in between leaves a file without a token, and the next start makes both anew; the other

@@ -13,7 +13,7 @@ pub(crate) mod tokens;
 pub(crate) mod users;
 
 use crate::clock;
-use crate::image::{Effect, Image, ImageError};
+use crate::image::{Image, ImageError, Prepared};
 use crate::keys::{self, MasterKey};
 use policy::feed::SyncKey;
 use policy::{FilterKeys, KeyedHash, Settings};
@@ -110,8 +110,8 @@ impl Store {
 
     /// Shows a committed change in the image and wakes the proxies that wait for one. If it cannot be shown, the image
     /// is not to be trusted any more.
-    pub(crate) fn publish(&self, revision: u64, tag: u64, effects: Vec<Effect>) -> Result<(), ImageError> {
-        let shown = self.image_mut().apply(revision, tag, effects);
+    pub(crate) fn publish(&self, prepared: Prepared) -> Result<(), ImageError> {
+        let shown = self.image_mut().apply(prepared);
         match &shown {
             Ok(()) => self.changed.send_modify(|count| *count += 1),
             Err(_) => self.distrust_image(),
@@ -233,15 +233,24 @@ async fn load_image(db: &DatabaseConnection, master: &MasterKey, sync_key: &Sync
         .filter(tokens::Column::DeletedAt.is_null().or(tokens::Column::DeletedAt.gt(remembered_since)))
         .all(db)
         .await?;
-    let mut token_records = Vec::with_capacity(tokens.len());
+    let (mut token_records, mut restrictions) = (Vec::with_capacity(tokens.len()), HashMap::new());
     for token in &tokens {
         let owner = token.owner_id.and_then(|owner| users.get(&owner));
         if let Ok(hash) = token.hash.as_slice().try_into() {
-            token_records.push((KeyedHash::from_bytes(hash), tokens::record(token, owner)));
+            token_records.push((KeyedHash::from_bytes(hash), tokens::record(token, owner, master)));
         }
+        restrictions.extend(tokens::restrictions(token, master));
     }
     let (revision, tag) = (head.revision.cast_unsigned(), head.tag.cast_unsigned());
-    Ok(Image::build(epoch(&head), revision, tag, settings, token_records, user_records)?)
+    Ok(Image::build(
+        epoch(&head),
+        revision,
+        tag,
+        settings,
+        token_records,
+        user_records,
+        restrictions.into_iter().collect(),
+    )?)
 }
 
 /// The name of the history that the proxies are told. Not only of the database's: another key of the hashes, or another

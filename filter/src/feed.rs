@@ -15,7 +15,7 @@
 
 use crate::snapshot::{Head, OwnedItem};
 use policy::feed::{Answer, Ask, Cursor, Item, ItemKey, News, Position, SyncKey};
-use policy::{Settings, Shard, Timestamp, TokenRecord, UserRecord};
+use policy::{RestrictionsRecord, Settings, Shard, Timestamp, TokenRecord, UserRecord};
 
 /// How long a new position must have been in force before it is acknowledged, in milliseconds: by then no VM decides
 /// from anything older.
@@ -331,6 +331,7 @@ impl Client {
                 }
                 ItemKey::Tokens(_) => Shard::<TokenRecord>::decode(item.bytes).is_ok(),
                 ItemKey::Users(_) => Shard::<UserRecord>::decode(item.bytes).is_ok(),
+                ItemKey::Restrictions(_) => Shard::<RestrictionsRecord>::decode(item.bytes).is_ok(),
             };
             if !readable || !to.layout.has(item.key) || item.revision > to.revision {
                 return Err(Fault::UnreadableItem);

@@ -5,7 +5,7 @@
 //! All of these are plain Rust over a trait, tested natively; only `adapter` (compiled for Wasm alone) knows the host,
 //! and only `adapter::host` is `unsafe`.
 //!
-//! Deliberately without: rules (they are [`policy`]'s), a body of its own to wait for (with the restrictions), and any
+//! Deliberately without: rules (they are [`policy`]'s), and any
 //! state in memory that correctness needs.
 
 #![cfg_attr(
@@ -23,5 +23,6 @@ mod adapter;
 pub mod config;
 pub mod feed;
 pub mod lease;
+pub mod sets;
 pub mod snapshot;
 pub mod store;

@@ -7,7 +7,9 @@
 
 use crate::store::{HostFailure, Key, Kind, Read, SharedData, Value, Write, read, update, write_fenced};
 use policy::feed::{ItemKey, Position, SyncKey};
-use policy::{FilterKeys, Found, KeyedHash, Layout, Record, Settings, Shard, TokenRecord, UserRecord};
+use policy::{
+    FilterKeys, Found, KeyedHash, Layout, Record, RestrictionsRecord, Settings, Shard, TokenRecord, UserRecord,
+};
 
 /// What is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,16 +47,16 @@ impl From<HostFailure> for Unreadable {
     }
 }
 
-/// Before there were users it was one byte less; that was never released, so the key is the same.
-const HEAD_LEN: usize = 42;
+/// Before there were users and restrictions it was two bytes less; that was never released, so the key is the same.
+const HEAD_LEN: usize = 43;
 
 impl Head {
     fn encode(&self) -> Vec<u8> {
         let Self { generation: _, position, settings_revision, in_force_since, current_at } = self;
         let Position { epoch, revision: _, tag, layout } = position;
-        let Layout { tokens, users } = layout;
+        let Layout { tokens, users, restrictions } = layout;
         let mut bytes = Vec::with_capacity(HEAD_LEN);
-        bytes.extend([u8::from(*tokens), u8::from(*users)]);
+        bytes.extend([tokens, users, restrictions].map(|count| u8::from(*count)));
         for number in [epoch, tag, settings_revision, in_force_since, current_at] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -62,7 +64,7 @@ impl Head {
     }
 
     fn decode(value: &Value) -> Option<Self> {
-        let ([tokens, users], rest) = value.payload.split_first_chunk::<2>()?;
+        let ([tokens, users, restrictions], rest) = value.payload.split_first_chunk::<3>()?;
         let (numbers, []) = rest.as_chunks::<8>() else {
             return None;
         };
@@ -75,7 +77,11 @@ impl Head {
                 epoch: u64::from_le_bytes(*epoch),
                 revision: value.revision,
                 tag: u64::from_le_bytes(*tag),
-                layout: Layout { tokens: (*tokens).try_into().ok()?, users: (*users).try_into().ok()? },
+                layout: Layout {
+                    tokens: (*tokens).try_into().ok()?,
+                    users: (*users).try_into().ok()?,
+                    restrictions: (*restrictions).try_into().ok()?,
+                },
             },
             settings_revision: u64::from_le_bytes(*settings_revision),
             in_force_since: u64::from_le_bytes(*in_force_since),
@@ -168,6 +174,11 @@ pub fn user(data: &impl SharedData, head: &Head, hash: &KeyedHash) -> Found<User
     find(data, ItemKey::Users(head.position.layout.users.shard_of(hash)), head, hash)
 }
 
+/// Looks a set of restrictions up in the generation in force.
+pub fn restrictions(data: &impl SharedData, head: &Head, hash: &KeyedHash) -> Found<RestrictionsRecord> {
+    find(data, ItemKey::Restrictions(head.position.layout.restrictions.shard_of(hash)), head, hash)
+}
+
 fn find<R: Record>(data: &impl SharedData, shard: ItemKey, head: &Head, hash: &KeyedHash) -> Found<R> {
     let Ok(payload) = payload(data, shard, head) else {
         return Found::Unreadable;
@@ -201,6 +212,7 @@ fn key_of(item: ItemKey, generation: u32) -> Option<Key> {
         ItemKey::Settings => Key::of_generation(Kind::Settings, generation, 0),
         ItemKey::Tokens(number) => Key::of_generation(Kind::Tokens, generation, number),
         ItemKey::Users(number) => Key::of_generation(Kind::Users, generation, number),
+        ItemKey::Restrictions(number) => Key::of_generation(Kind::Restrictions, generation, number),
     }
 }
 
@@ -214,7 +226,12 @@ mod tests {
         let shards = ShardCount::from_bits(6).unwrap();
         Head {
             generation: 3,
-            position: Position { epoch: 1, revision: 10, tag: 2, layout: Layout { tokens: shards, users: shards } },
+            position: Position {
+                epoch: 1,
+                revision: 10,
+                tag: 2,
+                layout: Layout { tokens: shards, users: shards, restrictions: shards },
+            },
             settings_revision: 4,
             in_force_since: 100,
             current_at: 100,

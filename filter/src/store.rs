@@ -32,6 +32,8 @@ pub enum Kind {
     Tokens,
     /// A shard of users of a generation.
     Users,
+    /// A shard of sets of restrictions of a generation.
+    Restrictions,
 }
 
 impl Key {
@@ -65,6 +67,7 @@ impl Kind {
             Self::Settings => b'S',
             Self::Tokens => b'T',
             Self::Users => b'U',
+            Self::Restrictions => b'R',
         }
     }
 }

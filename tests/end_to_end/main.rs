@@ -6,6 +6,7 @@
 //! | `settings` | every setting, by what it does to requests |
 //! | `addresses` | from where requests may come (S2, L9) |
 //! | `identity` | who the backend is told is calling (U6), and on whose behalf (U7) |
+//! | `restrictions` | for which requests a restricted token works (L1 to L8) |
 //! | `feed` | a change is in force within a second; outages of either side |
 //! | `paths` | a corpus of path attacks: what was judged is what is forwarded (principle 5) |
 //! | `guards` | a filter that fails or is left out lets nothing through (principle 4) |
@@ -23,6 +24,7 @@ mod identity;
 mod local_stack;
 mod management;
 mod paths;
+mod restrictions;
 mod secrets;
 mod settings;
 mod using_a_token;

@@ -223,6 +223,13 @@ impl World {
         Call(client.get(format!("http://127.0.0.1:{}{path}", self.site.ports.entrance)))
     }
 
+    /// A PUT of JSON through Envoy over HTTP/2.
+    pub fn put_http2(&self, path: &str, token: &Token, body: &str) -> Reply {
+        let client = client().http2_prior_knowledge().build().expect("an HTTP/2 client");
+        let call = Call(client.put(format!("http://127.0.0.1:{}{path}", self.site.ports.entrance)));
+        call.bearer(token).body("application/json", body).send()
+    }
+
     /// Writes these bytes to Envoy and gives back all that comes until it closes. The request should ask for that.
     pub fn raw(&self, request: &[u8]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.site.ports.entrance)).expect("a connection");

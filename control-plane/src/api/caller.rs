@@ -16,6 +16,7 @@ use axum::http::request::Parts;
 use policy::assertion::AssertionError;
 use policy::headers::ASSERTION;
 use policy::record::same_ignoring_case;
+use policy::restrictions::{Body, Set};
 use policy::settings::Audience;
 use policy::{
     DenyReason, Facts, Found, KeyedHash, Known, Request, Site, Snapshot, Sources, Timestamp, TokenRecord, UserRecord,
@@ -23,6 +24,7 @@ use policy::{
 };
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A user who came with a token that was admitted, or on whose behalf somebody did.
@@ -115,7 +117,13 @@ fn judged(parts: &Parts, app: &App, now: Timestamp) -> Result<Admitted, ApiError
         let opened = image.settings();
         let (settings, keys) = &*opened;
         let known = Known::gather(&request, settings, keys, &InImage { image, address });
-        decide(&Facts { request: &request, snapshot: Snapshot::Ready { settings, age_ms: 0 }, known: &known, now })
+        decide(&Facts {
+            request: &request,
+            snapshot: Snapshot::Ready { settings, age_ms: 0 },
+            known: &known,
+            body: Body::NotYet,
+            now,
+        })
     });
     match verdict {
         Verdict::Admit(grant) => Ok(Admitted {
@@ -124,7 +132,7 @@ fn judged(parts: &Parts, app: &App, now: Timestamp) -> Result<Admitted, ApiError
             actor: grant.actor().map(str::to_owned),
         }),
         Verdict::Deny(reason) => Err(ApiError::Denied(reason)),
-        Verdict::Pass => Err(ApiError::CredentialsRequired),
+        Verdict::Pass | Verdict::NeedBody => Err(ApiError::CredentialsRequired),
     }
 }
 
@@ -153,7 +161,7 @@ async fn known(
     };
     // Again, since a proxy may have judged by an older snapshot.
     let seen = context_user.as_ref().map(|user| users::record(user, None));
-    still_stands(&tokens::record(&token, Some(&holder)), seen.as_ref(), &store.settings().0, now)
+    still_stands(&tokens::record(&token, Some(&holder), &store.master), seen.as_ref(), &store.settings().0, now)
         .map_err(ApiError::Denied)?;
     let actor_id = context_user.is_some().then_some(holder.id);
     Ok(Caller { user: context_user.unwrap_or(holder), actor_id, token_id, request_id })
@@ -172,6 +180,11 @@ impl Sources for InImage<'_> {
 
     fn user(&self, hash: &KeyedHash) -> Found<UserRecord> {
         self.image.user(hash).cloned().map_or(Found::Nothing, Found::Record)
+    }
+
+    /// Nobody asks: a restricted token manages nothing, whatever it is restricted to.
+    fn restrictions(&self, _hash: &KeyedHash) -> Found<Rc<Set>> {
+        Found::NotLookedUp
     }
 
     fn address(&self) -> Option<IpAddr> {

@@ -4,7 +4,8 @@ use crate::change::ChangeError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use policy::DenyReason;
-use policy::problem::{Fault, Problem};
+use policy::problem::{Fault, Place, Problem};
+use policy::restrictions::SyntaxError;
 use policy::settings::Invalid;
 use std::error::Error;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(crate) enum ApiError {
     BodyTimeout,
     /// Some settings cannot be.
     InvalidSettings(Vec<Invalid>),
+    /// Restrictions of a token that cannot be read (L7).
+    InvalidRestrictions(Vec<SyntaxError>),
     /// Only sysadmins create tokens here (S4).
     OnlyAdminsCreate,
     /// The owner has as many tokens as are allowed (S8).
@@ -87,10 +90,22 @@ impl ApiError {
             Self::BodyTimeout => told(408, "body_timeout", "The body did not arrive within 10 seconds."),
             Self::InvalidSettings(errors) => {
                 let fault = |error: Invalid| Fault {
-                    detail: format!("{} {}.", error.pointer.trim_start_matches('/'), error.must).trim_start().into(),
+                    detail: format!("{}: {}.", error.pointer.trim_start_matches('/'), error.must)
+                        .trim_start_matches(": ")
+                        .into(),
                     pointer: format!("#{}", error.pointer),
+                    place: None,
                 };
                 let told = told(400, "invalid_settings", "Some settings cannot be; nothing was changed.");
+                Told { errors: errors.into_iter().map(fault).collect(), ..told }
+            }
+            Self::InvalidRestrictions(errors) => {
+                let fault = |error: SyntaxError| Fault {
+                    detail: error.to_string(),
+                    pointer: "#/restrictions".into(),
+                    place: Some(Place { line: error.line, column: error.column }),
+                };
+                let told = told(400, "invalid_restrictions", "Some restrictions cannot be read; nothing was saved.");
                 Told { errors: errors.into_iter().map(fault).collect(), ..told }
             }
             Self::OnlyAdminsCreate => told(403, "only_admins_create", "Only sysadmins create API tokens here."),

@@ -30,6 +30,7 @@ pub(crate) struct TokenView {
     imported: bool,
     scope: Scope,
     ip_ranges: Vec<IpRule>,
+    restrictions: Vec<String>,
     created_at: String,
     valid_from: Option<String>,
     expires_at: Option<String>,
@@ -50,6 +51,7 @@ impl TokenView {
             read_only,
             imported,
             ip_ranges,
+            restrictions,
         } = token;
         let ip_ranges = match ip_ranges {
             None => Vec::new(),
@@ -65,6 +67,7 @@ impl TokenView {
             imported,
             scope: if read_only { Scope::ReadOnly } else { Scope::Full },
             ip_ranges,
+            restrictions: restrictions.iter().flat_map(|text| text.lines()).map(str::to_owned).collect(),
             created_at: rfc3339(created_at),
             valid_from: valid_from.map(rfc3339),
             expires_at: expires_at.map(rfc3339),

@@ -128,6 +128,7 @@ impl MigrationTrait for Verdict {
             .col(boolean("read_only"))
             .col(boolean("imported"))
             .col(text_null("ip_ranges"))
+            .col(text_null("restrictions"))
             .foreign_key(ForeignKey::create().from("tokens", "owner_id").to("users", "id"))
             .to_owned();
         manager.create_table(tokens).await?;

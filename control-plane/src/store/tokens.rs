@@ -1,7 +1,10 @@
 //! Tokens, by their keyed hash.
 
 use super::users;
-use policy::{Addresses, Binding, IpRule, Owner, Scope, Timestamp, TokenRecord, TokenState};
+use crate::keys::MasterKey;
+use policy::{
+    Addresses, Binding, IpRule, KeyedHash, Owner, RestrictionsRecord, Scope, Timestamp, TokenRecord, TokenState,
+};
 use sea_orm::entity::prelude::*;
 
 /// A token. A deleted one stays until it is forgotten.
@@ -27,6 +30,8 @@ pub(crate) struct Model {
     pub(crate) imported: bool,
     /// A list of address rules as JSON; `None`: from everywhere.
     pub(crate) ip_ranges: Option<String>,
+    /// Lines ([`policy::restrictions::Set`]); `None`: for every request.
+    pub(crate) restrictions: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -36,7 +41,7 @@ impl ActiveModelBehavior for ActiveModel {}
 
 /// What the proxies are told of a token. One of which a part cannot be read is told as deleted: left out, an imported
 /// one would be offered to the backend as a password.
-pub(crate) fn record(token: &Model, owner: Option<&users::Model>) -> TokenRecord {
+pub(crate) fn record(token: &Model, owner: Option<&users::Model>, master: &MasterKey) -> TokenRecord {
     let addresses = match &token.ip_ranges {
         None => Some(Addresses::Any),
         Some(json) => ip_ranges(json).map(Addresses::Only),
@@ -66,7 +71,14 @@ pub(crate) fn record(token: &Model, owner: Option<&users::Model>) -> TokenRecord
         state,
         scope: if token.read_only { Scope::ReadOnly } else { Scope::Full },
         addresses: addresses.unwrap_or(Addresses::Only(Vec::new())),
+        restrictions: token.restrictions.as_deref().map(|text| master.restrictions_hash(text)),
     }
+}
+
+/// The set of restrictions of a token, if it has one, and the hash under which the proxies find it.
+pub(crate) fn restrictions(token: &Model, master: &MasterKey) -> Option<(KeyedHash, RestrictionsRecord)> {
+    let text = token.restrictions.clone()?;
+    Some((master.restrictions_hash(&text), RestrictionsRecord { text }))
 }
 
 /// Address rules as they are stored.

@@ -28,6 +28,7 @@ pub fn line(verdict: &Verdict, request: &Request) -> Option<String> {
                  {path}{context}"
             ))
         }
+        Verdict::NeedBody => None, // the verdict is yet to come
         Verdict::Pass => match (&request.credential, request.area()) {
             (Credential::Basic { user, .. }, Some(Area::Protected)) => Some(format!(
                 "User {} tried to authenticate with an invalid token or a regular password. Passing the request \

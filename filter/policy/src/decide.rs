@@ -38,6 +38,9 @@
 //! | **On behalf of** another: not allowed to this caller, or with an unbound token; to manage, to nobody but sysadmins (U7) | 403 `on_behalf_of_refused` |
 //! | that user is unknown; suspended; a sysadmin, and the caller is none (U7) | 403 `context_user_unknown`, `context_user_suspended`, `context_user_is_sysadmin` |
 //! | `identity` is `credential`, and none is stored for the user (U6) | 403 `no_backend_credential` |
+//! | **Restricted** by lines, none of which allows the request (L1 to L3) | 403 `restricted` |
+//! | a line looks at the query, which cannot be read (L4) | 400 `bad_query` |
+//! | a line looks at the body, which is too large; which, or the field in it, cannot be read (L5) | 413 `body_too_large`, 403 `body_unreadable` |
 //! | otherwise | – admitted |
 //!
 //! On the control plane's own paths, which authenticate by themselves, passwords and foreign credentials are not
@@ -49,6 +52,7 @@ use crate::credential::{BackendCredential, Credential};
 use crate::facts::{Facts, Found};
 use crate::path::{Ambiguous, Area};
 use crate::request::ContextUser;
+use crate::restrictions::{Body, Outcome};
 use crate::settings::{EncodedSlashes, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, names_hold};
 use crate::token::Shape;
 use crate::{Binding, DenyReason, Owner, Scope, Settings, Timestamp, TokenRecord, TokenState, UserRecord};
@@ -61,6 +65,8 @@ pub enum Verdict {
     Admit(Box<Grant>),
     /// It goes on as it came, without an identity of ours; the backend authenticates.
     Pass,
+    /// It waits until its body is there, and is then judged again.
+    NeedBody,
     /// It is answered with this.
     Deny(DenyReason),
 }
@@ -94,6 +100,9 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
     case.token_may_do_this(token)?;
     let (user, actor) = case.acting(token, caller)?;
     let credential = case.backend_credential()?;
+    if case.awaits_body(token)? {
+        return Ok(Verdict::NeedBody);
+    }
     let grant = Grant { token: token.clone(), user, actor, assertion: case.assertion(), credential };
     Ok(Verdict::Admit(Box::new(grant)))
 }
@@ -257,6 +266,30 @@ impl<'a> Case<'a> {
             Found::Record(credential) => Ok(Some(credential.clone())),
             Found::Nothing | Found::NotLookedUp => Err(DenyReason::NoBackendCredential),
             Found::Unreadable => Err(DenyReason::SnapshotUnreadable),
+        }
+    }
+
+    /// Whether the restrictions of the token can only be judged once the body is there.
+    fn awaits_body(&self, token: &TokenRecord) -> Result<bool, DenyReason> {
+        if token.restrictions.is_none() {
+            return Ok(false);
+        }
+        let Facts { request, known, body, .. } = self.facts;
+        let set = known.restrictions.record().ok_or(DenyReason::SnapshotUnreadable)?;
+        let body = match body {
+            Body::NotYet if !request.body_is_json() => &Body::Unreadable,
+            body => body,
+        };
+        match set.judge(&request.method, &request.path, &request.query, *body) {
+            Outcome::Holds => Ok(false),
+            Outcome::NeedBody => {
+                let limit = u64::from(self.settings.body_limit.get());
+                refuse_if(request.declared_length > Some(limit), DenyReason::BodyTooLarge)?;
+                Ok(true)
+            }
+            Outcome::NothingHolds => Err(DenyReason::Restricted),
+            Outcome::BadQuery => Err(DenyReason::BadQuery),
+            Outcome::BodyUnreadable => Err(DenyReason::BodyUnreadable),
         }
     }
 

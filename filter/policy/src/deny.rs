@@ -15,7 +15,7 @@ macro_rules! reasons {
             pub const ALL: &[Self] = &[$(Self::$reason,)+];
 
             /// The HTTP status: 400 for what cannot be understood, 401 for who is not let in, 403 for what is not
-            /// allowed, 503 for what we cannot know.
+            /// allowed, 413 for what is too large to be looked at, 503 for what we cannot know.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$reason => $status,)+ }
             }
@@ -109,18 +109,28 @@ reasons! {
     /// The backend wants a credential of its own, and none is stored for this user (U6).
     NoBackendCredential = 403 "no_backend_credential"
         "The administrator has stored no credential with which the backend would let you in.",
+    /// No restriction of the token allows this request (L1).
+    Restricted = 403 "restricted" "This API token is not meant for this request.",
+    /// A restriction looks at the query, and that cannot be read (L4).
+    BadQuery = 400 "bad_query" "The query cannot be read: send it as UTF-8, percent-encoded.",
+    /// A restriction looks at the body, and that, or the field in it, cannot be read (L5).
+    BodyUnreadable = 403 "body_unreadable"
+        "A restriction of this API token looks at the body: send plain JSON with each field once.",
+    /// A restriction looks at the body, and that is beyond `body_limit` (L5).
+    BodyTooLarge = 413 "body_too_large" "A restriction of this API token looks at the body, and that is too large.",
     /// The proxy failed at something the filter asked of it (principle 3).
     ProxyFailure = 503 "proxy_failure" "The proxy failed while judging this request; try again shortly.",
 }
 
 impl DenyReason {
-    /// The status by which gRPC tells it: 3 `INVALID_ARGUMENT`, 16 `UNAUTHENTICATED`, 7 `PERMISSION_DENIED`, 14
-    /// `UNAVAILABLE`, 2 `UNKNOWN`.
+    /// The status by which gRPC tells it: 3 `INVALID_ARGUMENT`, 16 `UNAUTHENTICATED`, 7 `PERMISSION_DENIED`, 8
+    /// `RESOURCE_EXHAUSTED`, 14 `UNAVAILABLE`, 2 `UNKNOWN`.
     pub const fn grpc_status(self) -> u8 {
         match self.status() {
             400 => 3,
             401 => 16,
             403 => 7,
+            413 => 8,
             503 => 14,
             _ => 2,
         }
@@ -136,7 +146,7 @@ mod tests {
         for reason in DenyReason::ALL {
             let like = |other: &&DenyReason| (other.code(), other.status()) == (reason.code(), reason.status());
             assert_eq!(DenyReason::ALL.iter().filter(like).count(), 1, "{reason:?}");
-            assert!(matches!(reason.status(), 400 | 401 | 403 | 503), "{reason:?}");
+            assert!(matches!(reason.status(), 400 | 401 | 403 | 413 | 503), "{reason:?}");
             assert_ne!(reason.grpc_status(), 2, "{reason:?}");
         }
     }

@@ -8,8 +8,10 @@ use crate::credential::{BackendCredential, Credential};
 use crate::decide::ip_rules_concern;
 use crate::path::Area;
 use crate::request::ContextUser;
+use crate::restrictions::{Body, Set};
 use crate::settings::{FilterKeys, Identity};
 use crate::{Addresses, Binding, KeyedHash, Request, Settings, Timestamp, TokenRecord, UserRecord};
+use alloc::rc::Rc;
 use core::net::IpAddr;
 
 /// Everything a verdict is made from. Same facts, same verdict.
@@ -21,6 +23,8 @@ pub struct Facts<'a> {
     pub snapshot: Snapshot<'a>,
     /// What is known of this request's token, users and address.
     pub known: &'a Known,
+    /// What is known of its body.
+    pub body: Body<'a>,
     /// The time, by the clock of whoever decides.
     pub now: Timestamp,
 }
@@ -88,6 +92,8 @@ pub struct Known {
     pub context_user: Found<UserRecord>,
     /// What the backend wants to see of the user as whom the request runs.
     pub credential: Found<BackendCredential>,
+    /// The restrictions of the token.
+    pub restrictions: Found<Rc<Set>>,
     /// The client's address; `None`: no rule needs it, or nobody knows it.
     pub address: Option<IpAddr>,
 }
@@ -98,6 +104,8 @@ pub trait Sources {
     fn token(&self, hash: &KeyedHash) -> Found<TokenRecord>;
     /// The user with this hash of name or e-mail address.
     fn user(&self, hash: &KeyedHash) -> Found<UserRecord>;
+    /// The set of restrictions with this hash.
+    fn restrictions(&self, hash: &KeyedHash) -> Found<Rc<Set>>;
     /// The client's address.
     fn address(&self) -> Option<IpAddr>;
 }
@@ -143,13 +151,12 @@ impl Known {
             }
             _ => Found::NotLookedUp,
         };
-        Self {
-            token,
-            name,
-            caller,
-            context_user,
-            credential,
-            address: needs_address.then(|| sources.address()).flatten(),
-        }
+        // The control plane refuses restricted tokens whatever they are restricted to.
+        let restrictions = match token.record().and_then(|token| token.restrictions.as_ref()) {
+            Some(hash) if request.area() == Some(Area::Protected) => sources.restrictions(hash),
+            _ => Found::NotLookedUp,
+        };
+        let address = needs_address.then(|| sources.address()).flatten();
+        Self { token, name, caller, context_user, credential, restrictions, address }
     }
 }

@@ -144,7 +144,7 @@ pub struct Ask {
 
 /// Where a full sync stands. The control plane makes it; the proxy only brings it back.
 ///
-/// First come the shards in order, those of tokens before those of users. Then comes what changed while they went out,
+/// First come the shards in order: tokens, users, restrictions. Then comes what changed while they went out,
 /// and the settings, on pages whose `shard` is not below the number of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
@@ -226,15 +226,20 @@ pub enum ItemKey {
     Tokens(u32),
     /// The shard of users with this number.
     Users(u32),
+    /// The shard of sets of restrictions with this number.
+    Restrictions(u32),
 }
 
 impl Layout {
     /// The shard with this number, counted through all kinds.
     pub fn shard(self, number: u32) -> Option<ItemKey> {
-        match number.checked_sub(self.tokens.get()) {
-            None => Some(ItemKey::Tokens(number)),
-            Some(number) => (number < self.users.get()).then_some(ItemKey::Users(number)),
-        }
+        let Some(user) = number.checked_sub(self.tokens.get()) else {
+            return Some(ItemKey::Tokens(number));
+        };
+        let Some(restrictions) = user.checked_sub(self.users.get()) else {
+            return Some(ItemKey::Users(user));
+        };
+        (restrictions < self.restrictions.get()).then_some(ItemKey::Restrictions(restrictions))
     }
 
     /// Whether there is this value in a snapshot.
@@ -243,6 +248,7 @@ impl Layout {
             ItemKey::Settings => true,
             ItemKey::Tokens(number) => number < self.tokens.get(),
             ItemKey::Users(number) => number < self.users.get(),
+            ItemKey::Restrictions(number) => number < self.restrictions.get(),
         }
     }
 }
@@ -314,7 +320,12 @@ mod tests {
 
     fn position() -> Position {
         let shards = crate::ShardCount::from_bits(6).unwrap();
-        Position { epoch: 1, revision: 2, tag: 3, layout: Layout { tokens: shards, users: shards } }
+        Position {
+            epoch: 1,
+            revision: 2,
+            tag: 3,
+            layout: Layout { tokens: shards, users: shards, restrictions: shards },
+        }
     }
 
     fn ask() -> Ask {

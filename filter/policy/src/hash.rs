@@ -65,7 +65,7 @@ impl HashKeys {
 }
 
 /// A keyed hash. Of a token it is the only form in which the token is stored or sent.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyedHash([u8; 32]);
 
 impl KeyedHash {

@@ -140,16 +140,25 @@ pub fn edits(
         request.forged.iter().map(|name| HeaderEdit::Blank { name: name.clone() }).collect();
     match verdict {
         Verdict::Deny(_) => return Ok(Vec::new()),
+        // Nobody yet: neither the credential nor an identity, nor the mark by which it would go on.
+        Verdict::NeedBody => {
+            edits.extend(blanks());
+            return Ok(edits);
+        }
         Verdict::Pass => {}
         Verdict::Admit(grant) => {
-            // A session beside the token would be another identity, which some backends prefer.
-            edits
-                .extend([AUTHORIZATION, b"cookie", CONTEXT_USER].map(|name| HeaderEdit::Blank { name: name.to_vec() }));
+            edits.extend(blanks());
             edits.extend(identity(grant, &site.identity, assertion)?);
         }
     }
     edits.push(set(MARK.0, MARK.1.as_bytes()));
     Ok(edits)
+}
+
+/// What the backend does not get of a request with a token: the token; a session, which would be another identity, and one
+/// that some backends prefer; and what is ours to read.
+fn blanks() -> [HeaderEdit; 3] {
+    [AUTHORIZATION, b"cookie", CONTEXT_USER].map(|name| HeaderEdit::Blank { name: name.to_vec() })
 }
 
 /// A grant wants an assertion signed, and there is none.

@@ -12,6 +12,7 @@
 //! ```
 //!
 //! ```
+//! use policy::restrictions::Body;
 //! use policy::{Facts, Known, Request, Settings, Site, Snapshot, Timestamp, Verdict, decide, DenyReason};
 //!
 //! let site = Site::default();
@@ -22,13 +23,13 @@
 //!     request: &request,
 //!     snapshot: Snapshot::Ready { settings: &settings, age_ms: 0 },
 //!     known: &Known::default(),
+//!     body: Body::NotYet,
 //!     now: Timestamp::from_millis(1_800_000_000_000),
 //! });
 //! assert!(matches!(verdict, Verdict::Deny(DenyReason::MistypedToken)));
 //! ```
 //!
-//! Deliberately without: restrictions (they have their own issue), and everything that is the host's: reading shared
-//! data, writing headers, asking the time.
+//! Deliberately without: everything that is the host's: reading shared data, writing headers, asking the time.
 #![no_std]
 #![cfg_attr(
     test,
@@ -56,6 +57,7 @@ pub mod path;
 pub mod problem;
 pub mod record;
 mod request;
+pub mod restrictions;
 pub mod seal;
 pub mod settings;
 pub mod shard;
@@ -68,7 +70,7 @@ pub use decide::{Grant, Verdict, decide, still_stands};
 pub use deny::DenyReason;
 pub use facts::{Facts, Found, Known, Snapshot, Sources};
 pub use hash::{HashKey, HashKeys, KeyedHash};
-pub use record::{Addresses, Binding, Owner, Record, Scope, TokenRecord, TokenState, UserRecord};
+pub use record::{Addresses, Binding, Owner, Record, RestrictionsRecord, Scope, TokenRecord, TokenState, UserRecord};
 pub use request::Request;
 pub use seal::SealKey;
 pub use settings::{FilterKeys, Settings};

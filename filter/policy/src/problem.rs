@@ -46,6 +46,18 @@ pub struct Fault {
     pub detail: String,
     /// Where: a JSON pointer as a URI fragment, such as `#/ip_rules/3`.
     pub pointer: String,
+    /// Where in a text.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// A place in a text, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The character in it.
+    pub column: usize,
 }
 
 impl<'a> Problem<'a> {

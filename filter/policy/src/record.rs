@@ -1,8 +1,8 @@
 //! What a proxy knows of a token, and of a user.
 
-use crate::IpRule;
 use crate::Timestamp;
 use crate::token;
+use crate::{IpRule, KeyedHash};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -14,6 +14,7 @@ pub trait Record: Serialize + DeserializeOwned {}
 
 impl Record for TokenRecord {}
 impl Record for UserRecord {}
+impl Record for RestrictionsRecord {}
 
 /// A token as the proxies see it: enough to decide, and nothing that would let anyone make or guess one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,15 @@ pub struct TokenRecord {
     pub scope: Scope,
     /// From where (L9).
     pub addresses: Addresses,
+    /// For which requests: the hash of the set of restrictions, under which it is found (L1).
+    pub restrictions: Option<KeyedHash>,
+}
+
+/// A set of restrictions. It is found by the hash of its text, so the same hash never means another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestrictionsRecord {
+    /// The lines ([`crate::restrictions::Set`]).
+    pub text: String,
 }
 
 /// For whom a token works (U4).
@@ -153,8 +163,18 @@ impl TokenRecord {
 
     /// Whether it is restricted in any way. Such a token manages nothing (M5).
     pub fn is_restricted(&self) -> bool {
-        let Self { id: _, binding: _, created_at: _, valid_from: _, expires_at: _, state: _, scope, addresses } = self;
-        *scope != Scope::Full || *addresses != Addresses::Any
+        let Self {
+            id: _,
+            binding: _,
+            created_at: _,
+            valid_from: _,
+            expires_at: _,
+            state: _,
+            scope,
+            addresses,
+            restrictions,
+        } = self;
+        *scope != Scope::Full || *addresses != Addresses::Any || restrictions.is_some()
     }
 }
 

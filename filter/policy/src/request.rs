@@ -17,8 +17,13 @@ pub struct Request {
     credential_values: Vec<Secret>,
     pub(crate) context_user: ContextUser,
     pub(crate) overrides_method: bool,
-    method: Vec<u8>,
+    pub(crate) method: Vec<u8>,
     pub(crate) path: Vec<u8>,
+    pub(crate) query: Vec<u8>,
+    body_is_json: bool,
+    announces_body: bool,
+    /// Bytes of the body, as far as the client says.
+    pub(crate) declared_length: Option<u64>,
     /// Where in `path` that begins which is below the context path.
     below_context: usize,
     /// Names of headers that the client sent and that go no further.
@@ -68,6 +73,16 @@ impl Request {
             overrides_method: headers.iter().any(|(name, _)| overrides_method(name.as_ref())),
             method: values(b":method").next().unwrap_or_default().to_vec(),
             path: path.to_vec(),
+            query: target.unwrap_or_default().get(path.len().saturating_add(1)..).unwrap_or_default().to_vec(),
+            body_is_json: is_json(values(b"content-type"), values(b"content-encoding"))
+                && values(b"upgrade").next().is_none()
+                && values(b":method").next() != Some(b"CONNECT"),
+            announces_body: [b"content-length".as_slice(), b"transfer-encoding"]
+                .iter()
+                .any(|wanted| headers.iter().any(|(name, _)| name.as_ref() == *wanted)),
+            declared_length: values(b"content-length")
+                .next()
+                .and_then(|length| core::str::from_utf8(length).ok()?.parse().ok()),
             below_context: below_context(path, site).map_or(0, |below| path.len().saturating_sub(below.len())),
             forged: headers
                 .iter()
@@ -97,6 +112,17 @@ impl Request {
     /// Whether a backend would send the request back as it gets it.
     pub(crate) fn is_trace(&self) -> bool {
         [b"TRACE".as_slice(), b"TRACK"].iter().any(|method| self.method.eq_ignore_ascii_case(method))
+    }
+
+    /// Whether the body, going by the headers, can be read as everyone else reads it: JSON in UTF-8, not compressed, and
+    /// with an end, which a connection that changes its protocol has not.
+    pub(crate) fn body_is_json(&self) -> bool {
+        self.body_is_json
+    }
+
+    /// Whether the client says that a body follows.
+    pub fn announces_body(&self) -> bool {
+        self.declared_length != Some(0) && self.announces_body
     }
 
     /// Whether a refusal must be told as gRPC tells one (U13).
@@ -158,9 +184,31 @@ impl ContextUser {
     }
 }
 
+/// Whether content of this type and encoding is JSON that can be read as it is. A backend that takes it for something
+/// else, a form for instance, would see other fields.
+fn is_json<'a>(mut types: impl Iterator<Item = &'a [u8]>, encodings: impl Iterator<Item = &'a [u8]>) -> bool {
+    let plain = encodings.into_iter().all(|encoding| encoding.trim_ascii().eq_ignore_ascii_case(b"identity"));
+    let json = types.next().is_none_or(|value| {
+        let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let charsets_are_utf8 = parts.filter(|part| begins_with(part, b"charset")).all(|part| {
+            let value = part.split(|byte| *byte == b'=').nth(1).unwrap_or_default().trim_ascii();
+            value.eq_ignore_ascii_case(b"utf-8") || value.eq_ignore_ascii_case(b"\"utf-8\"")
+        });
+        let is_json = media_type == b"application/json"
+            || (media_type.starts_with(b"application/") && media_type.ends_with(b"+json"));
+        is_json && charsets_are_utf8
+    });
+    plain && json && types.next().is_none()
+}
+
+fn begins_with(text: &[u8], start: &[u8]) -> bool {
+    text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+}
+
 /// `application/grpc`, alone or with a suffix or parameters.
 fn is_grpc(content_type: &[u8]) -> bool {
     const GRPC: &[u8] = b"application/grpc";
-    content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+    begins_with(content_type, GRPC)
         && content_type.get(GRPC.len()).is_none_or(|next| matches!(next, b'+' | b';' | b' '))
 }

@@ -113,7 +113,7 @@ settings! {
     max_snapshot_age: Option<Age> = Some(Age::from_seconds(7 * 24 * 60 * 60)),
     /// What becomes of encoded slashes in protected paths (principle 5).
     encoded_slashes: EncodedSlashes = EncodedSlashes::Refuse,
-    /// Bytes of a request body that is looked at; at most what `envoy.yaml` lets Envoy buffer. No effect yet: none is.
+    /// Bytes of a request body that is looked at; at most what `envoy.yaml` lets Envoy buffer.
     body_limit: Number<1024, 1_048_576> = BODY_LIMIT_MAX,
     /// In which form the backend is told who is calling (U6).
     identity: Identity = Identity::Headers,

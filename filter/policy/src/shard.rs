@@ -78,12 +78,14 @@ pub struct Layout {
     pub tokens: ShardCount,
     /// Of users, by the hashes of their names and e-mail addresses.
     pub users: ShardCount,
+    /// Of sets of restrictions, by the hashes of their texts.
+    pub restrictions: ShardCount,
 }
 
 impl Layout {
-    /// The number of all shards: those of tokens are numbered first, then those of users.
+    /// The number of all shards: those of tokens are numbered first, then those of users, then those of restrictions.
     pub fn shards(self) -> u32 {
-        self.tokens.get().saturating_add(self.users.get())
+        self.tokens.get().saturating_add(self.users.get()).saturating_add(self.restrictions.get())
     }
 }
 
@@ -200,6 +202,7 @@ mod tests {
             state: TokenState::Active,
             scope: Scope::Full,
             addresses: Addresses::Any,
+            restrictions: None,
         }
     }
 
@@ -215,6 +218,7 @@ mod tests {
         let restricted = TokenRecord {
             scope: Scope::ReadOnly,
             addresses: Addresses::Only(vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::1".parse().unwrap()]),
+            restrictions: Some(hash(9)),
             ..record("third")
         };
         let unbound = TokenRecord { expires_at: None, binding: Binding::Unbound, ..record("second") };

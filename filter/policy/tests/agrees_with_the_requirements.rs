@@ -10,13 +10,19 @@
 //! refusals, the choice that was made is marked with "Open:". It says nothing of restrictions (L1 to L8), which have
 //! their own tests.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic: that is how it fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic: that is how it fails"
+)]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use policy::assertion::{AssertionKey, For};
 use policy::credential::{BackendCredential, Secret};
 use policy::headers::{HeaderEdit, edits};
+use policy::restrictions::{Body, Set};
 use policy::settings::{
     Age, EncodedSlashes, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, Passwords, PathPrefix, TokenSchemes,
     UserName,
@@ -29,6 +35,7 @@ use policy::{
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 #[test]
 fn every_verdict_is_what_the_requirements_say() {
@@ -55,7 +62,7 @@ fn every_verdict_is_what_the_requirements_say() {
         println!("\n{count} cases must be {must:?} and are {is:?}; the first:\n{case}");
     }
     assert!(disagreements.is_empty(), "{} kinds of disagreement, see above", disagreements.len());
-    for reason in DenyReason::ALL.iter().filter(|reason| **reason != DenyReason::ProxyFailure) {
+    for reason in DenyReason::ALL.iter().filter(|reason| !ELSEWHERE.contains(reason)) {
         assert!(cases_of.contains_key(&(reason.status(), reason.code())), "no case is refused for {reason:?}");
     }
 }
@@ -1008,9 +1015,10 @@ fn by_the_policy(case: &Case, world: &World) -> Result<Goes, Refusal> {
         None => Snapshot::Missing,
     };
     let now = Timestamp::from_millis(NOW_MS);
-    let verdict = decide(&Facts { request: &request, snapshot, known: &known, now });
+    let verdict = decide(&Facts { request: &request, snapshot, known: &known, body: Body::NotYet, now });
     match &verdict {
         Verdict::Pass => Ok(Goes::Untouched),
+        Verdict::NeedBody => panic!("no case has restrictions: {case:?}"),
         Verdict::Deny(reason) => Err((reason.status(), reason.code())),
         Verdict::Admit(grant) => {
             assert_eq!(grant.token().id, "t1", "{case:?}");
@@ -1203,6 +1211,7 @@ impl World {
                 [] => Addresses::Any,
                 rules => Addresses::Only(self.rules(rules)),
             },
+            restrictions: None,
         }
     }
 
@@ -1254,6 +1263,10 @@ impl Sources for Shelf<'_> {
         }
     }
 
+    fn restrictions(&self, _hash: &KeyedHash) -> Found<Rc<Set>> {
+        panic!("no case has restrictions")
+    }
+
     fn address(&self) -> Option<IpAddr> {
         self.addresses_asked.set(self.addresses_asked.get() + 1);
         self.case.client.map(|client| client.parse().unwrap())
@@ -1270,6 +1283,15 @@ fn answer(verdict: &Result<Goes, Refusal>) -> Answer {
         Err(refusal) => *refusal,
     }
 }
+
+/// Restrictions have their own tests, and what the proxy fails at is no verdict.
+const ELSEWHERE: [DenyReason; 5] = [
+    DenyReason::ProxyFailure,
+    DenyReason::Restricted,
+    DenyReason::BadQuery,
+    DenyReason::BodyUnreadable,
+    DenyReason::BodyTooLarge,
+];
 
 /// The table of the order of checks stands beside the code and in the README, and is one.
 #[test]

@@ -22,6 +22,7 @@ impl Counters {
         match verdict {
             Verdict::Admit(_) => self.count("requests_total.verdict.admitted"),
             Verdict::Pass => self.count("requests_total.verdict.passed"),
+            Verdict::NeedBody => {} // counted once it is judged
             Verdict::Deny(reason) => self.count(&["requests_total.verdict.refused.code.", reason.code()].concat()),
         }
     }

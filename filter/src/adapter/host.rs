@@ -93,6 +93,7 @@ mod import {
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const CAS_MISMATCH: u32 = 8;
+const REQUEST_BODY: u32 = 0;
 const REQUEST_HEADERS: u32 = 0;
 const RESPONSE_HEADERS: u32 = 2;
 const HTTP_CALL_RESPONSE_BODY: u32 = 4;
@@ -190,6 +191,11 @@ pub(crate) fn reply(
     })
 }
 
+/// The body of the request, as far as it has come.
+pub(crate) fn request_body() -> Result<Vec<u8>, HostFailure> {
+    buffer(REQUEST_BODY)
+}
+
 /// The plugin configuration.
 pub(crate) fn plugin_configuration() -> Result<Vec<u8>, HostFailure> {
     buffer(PLUGIN_CONFIGURATION)
@@ -270,7 +276,7 @@ thread_local! {
 }
 
 /// Whether the host is NGINX: asked once a VM, since a VM does not move.
-fn is_nginx() -> bool {
+pub(crate) fn is_nginx() -> bool {
     IS_NGINX.with(|answer| *answer.get_or_init(|| matches!(property(b"ngx\0nginx_version"), Ok(Some(_)))))
 }
 

@@ -1,71 +1,148 @@
 //! A request on its way through the proxy.
+//!
+//! ```text
+//! headers ── judged ─▶ Admit, Pass, Deny: done
+//!                   └▶ NeedBody: credential taken off, held back ── body, or trailers, at their end ─▶ judged again
+//! ```
 
 use super::host::{self, Level};
-use super::root::Judge;
+use super::root::{Judge, Judged};
 use crate::store::HostFailure;
 use policy::headers::{self, HeaderEdit, Unsigned};
 use policy::problem::Problem;
+use policy::restrictions::Body;
 use policy::{DenyReason, Request, Verdict, calls};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
 
-/// One request. The verdict falls in one callback; all that is kept is whether a token was admitted.
+/// One request.
 pub(crate) struct Http {
     judge: Option<Rc<Judge>>,
-    admitted: bool,
+    state: State,
+}
+
+/// How far it is.
+enum State {
+    /// Nothing of it has come; or it was answered by us, or passed on.
+    Done,
+    /// It is held back until its body is there, of which this much is looked at.
+    AwaitsBody { request: Box<Request>, limit: usize },
+    /// A token was admitted.
+    Admitted,
 }
 
 impl Http {
     /// Without a judge, since there is no configuration in force, everything is refused.
     pub(crate) fn new(judge: Option<Rc<Judge>>) -> Self {
-        Self { judge, admitted: false }
+        Self { judge, state: State::Done }
     }
 }
 
 impl Context for Http {}
 
 impl HttpContext for Http {
-    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let (Some(judge), Ok(all)) = (&self.judge, host::request_headers()) else {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let (Some(judge), Ok(all)) = (self.judge.clone(), host::request_headers()) else {
             return refuse(DenyReason::ProxyFailure, None, None);
         };
-        let site = judge.site();
-        let request = Request::read(&all, site);
+        let request = Request::read(&all, judge.site());
         if request.asks_ready() {
-            return reply_ready(judge);
+            return reply_ready(&judge);
         }
-        let mut judged = judge.judge(&request);
-        let edited = judged.assertion().and_then(|assertion| {
-            let edits = headers::edits(&judged.verdict, &request, site, assertion.as_deref());
-            apply(&edits.map_err(|Unsigned| HostFailure)?)
-        });
-        if edited.is_err() {
-            judged.verdict = Verdict::Deny(DenyReason::ProxyFailure);
+        let body =
+            if end_of_stream || (host::is_nginx() && !request.announces_body()) { Body::None } else { Body::NotYet };
+        let judged = judge.judge(&request, body);
+        if matches!(judged.verdict, Verdict::NeedBody) {
+            return self.hold_back(&judge, request, &judged);
         }
-        judge.counters.verdict(&judged.verdict);
-        if judged.is_logged()
-            && let Some(line) = calls::line(&judged.verdict, &request)
-        {
-            host::log(Level::Info, &line);
-        }
-        match &judged.verdict {
-            Verdict::Admit(_) => {
-                self.admitted = true;
-                Action::Continue
+        self.carry_out(&judge, &request, judged)
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        match &self.state {
+            State::AwaitsBody { limit, request } if size > *limit => {
+                let action = refuse(DenyReason::BodyTooLarge, Some(request), None);
+                self.state = State::Done;
+                action
             }
-            Verdict::Pass => Action::Continue,
-            Verdict::Deny(reason) => refuse(*reason, Some(&request), judged.help_url(judge).as_deref()),
+            State::AwaitsBody { .. } if !end_of_stream => Action::Pause,
+            State::AwaitsBody { .. } => self.judge_with_body(),
+            State::Done | State::Admitted => Action::Continue,
         }
     }
 
-    /// A token opens no session: with the cookie, whoever holds a token that is restricted, or revoked in a minute,
-    /// would come back without it.
+    /// A body with trailers ends here, and nowhere else.
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        match &self.state {
+            State::AwaitsBody { .. } => self.judge_with_body(),
+            State::Done | State::Admitted => Action::Continue,
+        }
+    }
+
+    /// A token opens no session: with the cookie, whoever holds a token that is restricted, or revoked in a minute, would
+    /// come back without it.
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        if self.admitted && host::remove_response_header(b"set-cookie").is_err() {
+        if matches!(self.state, State::Admitted) && host::remove_response_header(b"set-cookie").is_err() {
             return refuse(DenyReason::ProxyFailure, None, None);
         }
         Action::Continue
+    }
+}
+
+impl Http {
+    /// While it waits, it carries neither the credential nor an identity, nor the mark by which it would go on.
+    fn hold_back(&mut self, judge: &Judge, request: Request, judged: &Judged) -> Action {
+        let edits = headers::edits(&judged.verdict, &request, judge.site(), None);
+        if edits.map_err(|Unsigned| HostFailure).and_then(|edits| apply(&edits)).is_err() {
+            judge.counters.verdict(&Verdict::Deny(DenyReason::ProxyFailure));
+            return refuse(DenyReason::ProxyFailure, Some(&request), None);
+        }
+        self.state = State::AwaitsBody { request: Box::new(request), limit: judged.body_limit() };
+        // In NGINX a pause here would be for ever, and the body comes before anything goes to the backend.
+        if host::is_nginx() { Action::Continue } else { Action::Pause }
+    }
+
+    /// Record, settings and time are read again: the token may have been revoked while the body came.
+    fn judge_with_body(&mut self) -> Action {
+        let (State::AwaitsBody { request, limit }, Some(judge)) =
+            (std::mem::replace(&mut self.state, State::Done), self.judge.clone())
+        else {
+            return refuse(DenyReason::ProxyFailure, None, None);
+        };
+        let judged = match host::request_body() {
+            Ok(body) if body.len() > limit => judge.judge(&request, Body::Unreadable).refused(DenyReason::BodyTooLarge),
+            Ok(body) => judge.judge(&request, Body::Bytes(&body)),
+            Err(HostFailure) => judge.judge(&request, Body::Unreadable),
+        };
+        self.carry_out(&judge, &request, judged)
+    }
+
+    /// Does what the verdict says: edits the headers, counts, logs, and lets go on or answers.
+    fn carry_out(&mut self, judge: &Judge, request: &Request, mut judged: Judged) -> Action {
+        let edited = judged.assertion().and_then(|assertion| {
+            let edits = headers::edits(&judged.verdict, request, judge.site(), assertion.as_deref());
+            apply(&edits.map_err(|Unsigned| HostFailure)?)
+        });
+        if edited.is_err() {
+            judged = judged.refused(DenyReason::ProxyFailure);
+        }
+        judge.counters.verdict(&judged.verdict);
+        if judged.is_logged()
+            && let Some(line) = calls::line(&judged.verdict, request)
+        {
+            host::log(Level::Info, &line);
+        }
+        match judged.verdict {
+            Verdict::Admit(_) => {
+                self.state = State::Admitted;
+                Action::Continue
+            }
+            Verdict::Pass => Action::Continue,
+            // Asked for once more when there is no more to come: it cannot be, and does not go on.
+            Verdict::NeedBody => refuse(DenyReason::BodyUnreadable, Some(request), None),
+            Verdict::Deny(reason) => refuse(reason, Some(request), judged.help_url(judge).as_deref()),
+        }
     }
 }
 

@@ -6,12 +6,14 @@ use super::http::Http;
 use crate::config::{Config, is_proxy_name};
 use crate::feed::{ASK_TIMEOUT_MS, Client, Effect, Event, Note, View};
 use crate::lease::{self, RENEW_MS};
+use crate::sets::Sets;
 use crate::snapshot::{self, Head, Unreadable};
 use crate::store::{HostFailure, SharedData, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use policy::assertion::For;
 use policy::feed::{ANSWER_LEN_MAX, ASK_HEADER, Ask, MAC_HEADER, PATH, SyncKey};
+use policy::restrictions::{Body, Set};
 use policy::settings::Audience;
 use policy::{
     DenyReason, Facts, FilterKeys, Found, KeyedHash, Known, Request, Settings, Site, Snapshot, Sources, Timestamp,
@@ -47,6 +49,7 @@ pub(crate) struct Judge {
     site: Site,
     sync_key: Option<SyncKey>,
     cache: RefCell<Option<CachedSettings>>,
+    sets: RefCell<Sets>,
     pub(crate) counters: Counters,
 }
 
@@ -133,6 +136,7 @@ impl RootContext for Root {
             site: config.site,
             sync_key,
             cache: RefCell::new(None),
+            sets: RefCell::default(),
             counters: Counters::default(),
         }));
         true
@@ -191,6 +195,16 @@ impl Judged {
         opened.0.help_url.as_ref().map(|url| url.as_str().to_owned())
     }
 
+    /// The same request, refused after all.
+    pub(crate) fn refused(self, reason: DenyReason) -> Self {
+        Self { verdict: Verdict::Deny(reason), ..self }
+    }
+
+    /// Bytes of a body that is looked at.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.opened.as_deref().map_or(0, |(settings, _)| usize::try_from(settings.body_limit.get()).unwrap_or(0))
+    }
+
     /// Whether the call is to be logged.
     pub(crate) fn is_logged(&self) -> bool {
         self.opened.as_deref().is_none_or(|(settings, _)| settings.log_calls)
@@ -198,17 +212,33 @@ impl Judged {
 }
 
 /// The snapshot in force, as the rules ask it.
-struct InForce {
+struct InForce<'a> {
     head: Head,
+    sets: &'a RefCell<Sets>,
 }
 
-impl Sources for InForce {
+impl Sources for InForce<'_> {
     fn token(&self, hash: &KeyedHash) -> Found<TokenRecord> {
         snapshot::token(&ProxyData, &self.head, hash)
     }
 
     fn user(&self, hash: &KeyedHash) -> Found<UserRecord> {
         snapshot::user(&ProxyData, &self.head, hash)
+    }
+
+    fn restrictions(&self, hash: &KeyedHash) -> Found<Rc<Set>> {
+        if let Some(set) = self.sets.borrow_mut().get(hash) {
+            return Found::Record(set);
+        }
+        // One that is missing, or that another release could read, refuses (principle 3).
+        let Found::Record(record) = snapshot::restrictions(&ProxyData, &self.head, hash) else {
+            return Found::Unreadable;
+        };
+        let Ok(Some(set)) = Set::parse(&[record.text]).map(|set| set.map(Rc::new)) else {
+            return Found::Unreadable;
+        };
+        self.sets.borrow_mut().keep(*hash, set.clone());
+        Found::Record(set)
     }
 
     fn address(&self) -> Option<IpAddr> {
@@ -223,23 +253,23 @@ impl Judge {
 
     /// Gathers the facts and decides. What cannot be read is read once more from the head on: a new generation may have
     /// come into force between two reads.
-    pub(crate) fn judge(&self, request: &Request) -> Judged {
-        let judged = self.judge_once(request);
+    pub(crate) fn judge(&self, request: &Request, body: Body<'_>) -> Judged {
+        let judged = self.judge_once(request, body);
         if matches!(judged.verdict, Verdict::Deny(DenyReason::SnapshotUnreadable | DenyReason::ProxyFailure)) {
-            return self.judge_once(request);
+            return self.judge_once(request, body);
         }
         judged
     }
 
-    fn judge_once(&self, request: &Request) -> Judged {
-        self.judged_from_snapshot(request).unwrap_or_else(|reason| Judged {
+    fn judge_once(&self, request: &Request, body: Body<'_>) -> Judged {
+        self.judged_from_snapshot(request, body).unwrap_or_else(|reason| Judged {
             verdict: Verdict::Deny(reason),
             now: Timestamp::from_millis(0),
             opened: None,
         })
     }
 
-    fn judged_from_snapshot(&self, request: &Request) -> Result<Judged, DenyReason> {
+    fn judged_from_snapshot(&self, request: &Request, body: Body<'_>) -> Result<Judged, DenyReason> {
         let failed = |HostFailure: HostFailure| DenyReason::ProxyFailure;
         let now = host::wall_clock().map_err(failed)?;
         let in_force = if request.needs_snapshot() {
@@ -248,13 +278,14 @@ impl Judge {
             None
         };
         let Some((head, opened)) = in_force else {
-            let facts = Facts { request, snapshot: Snapshot::Missing, known: &Known::default(), now };
+            let facts = Facts { request, snapshot: Snapshot::Missing, known: &Known::default(), body, now };
             return Ok(Judged { verdict: decide(&facts), now, opened: None });
         };
         let (settings, keys) = &*opened;
         let age_ms = head.age_ms(host::monotonic_clock().map_err(failed)?);
-        let known = Known::gather(request, settings, keys, &InForce { head });
-        let verdict = decide(&Facts { request, snapshot: Snapshot::Ready { settings, age_ms }, known: &known, now });
+        let known = Known::gather(request, settings, keys, &InForce { head, sets: &self.sets });
+        let snapshot = Snapshot::Ready { settings, age_ms };
+        let verdict = decide(&Facts { request, snapshot, known: &known, body, now });
         Ok(Judged { verdict, now, opened: Some(opened) })
     }
 

@@ -29,11 +29,11 @@ fn at(revision: u64) -> Position {
 
 fn layout() -> Layout {
     let shards = ShardCount::from_bits(6).unwrap();
-    Layout { tokens: shards, users: shards }
+    Layout { tokens: shards, users: shards, restrictions: shards }
 }
 
 /// The number of shards in `layout`.
-const ALL: u32 = 128;
+const ALL: u32 = 192;
 
 fn empty_shard() -> Vec<u8> {
     Shard::<TokenRecord>::encode([]).unwrap()
@@ -61,6 +61,7 @@ fn shard_with(id: &str) -> Vec<u8> {
         state: TokenState::Active,
         scope: Scope::Full,
         addresses: Addresses::Any,
+        restrictions: None,
     };
     Shard::encode([(&KeyedHash::from_bytes([0; 32]), &record)]).unwrap()
 }

@@ -19,6 +19,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use policy::credential::Secret;
 use policy::record::limits::{LABEL_CHARS_MAX, TOKEN_ADDRESSES_MAX};
+use policy::restrictions::Set;
 use policy::settings::Validity;
 use policy::{DenyReason, HashKeys, IpRule, KeyedHash, Scope, Settings, Timestamp, token};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,9 @@ pub(crate) struct NewTokenBody {
     #[serde(default)]
     ip_ranges: Vec<IpRule>,
     sha256: Option<String>,
+    /// Lines, each of which may hold several.
+    #[serde(default)]
+    restrictions: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -57,12 +61,24 @@ pub(crate) async fn create(
     caller: Caller,
     Body(body): Body<NewTokenBody>,
 ) -> Result<(StatusCode, Json<Created>), ApiError> {
-    let NewTokenBody { label, owner, unbound, valid_from, expires_at, validity, scope, ip_ranges, sha256 } = body;
+    let NewTokenBody {
+        label,
+        owner,
+        unbound,
+        valid_from,
+        expires_at,
+        validity,
+        scope,
+        ip_ranges,
+        sha256,
+        restrictions,
+    } = body;
     let label = label.trim();
     check_label(label)?;
     if ip_ranges.len() > TOKEN_ADDRESSES_MAX {
         return Err(ApiError::BadRequest(format!("ip_ranges must have at most {TOKEN_ADDRESSES_MAX} entries.")));
     }
+    let restrictions = Set::parse(&restrictions).map_err(ApiError::InvalidRestrictions)?;
     if unbound && owner.is_some() {
         return Err(ApiError::BadRequest("owner and unbound exclude each other.".into()));
     }
@@ -108,6 +124,7 @@ pub(crate) async fn create(
         read_only: scope == Some(Scope::ReadOnly),
         imported: secret.is_none(),
         ip_ranges,
+        restrictions,
     };
     let token = change.create_token(&permit, new).await?;
     change.commit().await?;

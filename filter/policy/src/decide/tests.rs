@@ -34,6 +34,7 @@ fn record() -> TokenRecord {
         state: TokenState::Active,
         scope: Scope::Full,
         addresses: Addresses::Any,
+        restrictions: None,
     }
 }
 
@@ -65,9 +66,10 @@ impl Given<'_> {
         headers.extend(self.headers);
         let request = Request::read(&headers, &Site::default());
         let snapshot = Snapshot::Ready { settings: &self.settings, age_ms: 0 };
-        match decide(&Facts { request: &request, snapshot, known: &self.known, now: self.now }) {
+        match decide(&Facts { request: &request, snapshot, known: &self.known, body: Body::NotYet, now: self.now }) {
             Verdict::Admit(grant) => Ok(grant.user().name.clone()),
             Verdict::Pass => Ok("(passed)".into()),
+            Verdict::NeedBody => Ok("(awaits its body)".into()),
             Verdict::Deny(reason) => Err(reason),
         }
     }

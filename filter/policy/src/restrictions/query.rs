@@ -1,0 +1,134 @@
+//! Parameters of a query (L4), read as servers read those of a form: pairs between `&`, `=` between name and value, `+` for
+//! a space, percent-encoded UTF-8 in both.
+//!
+//! `;` is no separator (it was one in HTML 4, and a server that still takes it reads other parameters than we do). A pair
+//! without `=` has the empty value. Names are compared as they are, with regard to case.
+
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// All of them, decoded.
+#[derive(Debug, Default)]
+pub(super) struct Parameters<'a>(BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>);
+
+impl<'a> Parameters<'a> {
+    /// `None`: an escape that is none (`%zz`, `%2`), no UTF-8, or too many.
+    pub(super) fn read(query: &'a [u8]) -> Option<Self> {
+        let mut parameters = Self::default();
+        for (index, pair) in query.split(|byte| *byte == b'&').enumerate() {
+            if index >= PARAMETERS_MAX {
+                return None;
+            }
+            if pair.is_empty() {
+                continue;
+            }
+            let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let (name, value) = pair.split_at_checked(equals)?;
+            let value = value.strip_prefix(b"=").unwrap_or_default();
+            parameters.0.entry(decoded(name)?).or_default().push(decoded(value)?);
+        }
+        Some(parameters)
+    }
+
+    /// Whether there is a parameter of this name, and every one of this name is as it should be: which of them the backend
+    /// takes, the first or the last, we do not know.
+    pub(super) fn all(&self, name: &str, is: impl FnMut(&str) -> bool) -> bool {
+        self.0.get(name).is_some_and(|values| values.iter().map(AsRef::as_ref).all(is))
+    }
+}
+
+fn decoded(text: &[u8]) -> Option<Cow<'_, str>> {
+    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return core::str::from_utf8(text).ok().map(Cow::Borrowed);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => (digit(rest.next()?)? << 4) | digit(rest.next()?)?,
+            other => *other,
+        });
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+fn digit(byte: &u8) -> Option<u8> {
+    char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// Pairs of a query: as many as PHP reads. Servers differ in where they stop reading, and behind that place a parameter
+/// says nothing to the one and something to the other.
+const PARAMETERS_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use proptest::prelude::*;
+
+    /// The values of one name, if the query can be read.
+    fn values(query: &[u8], name: &str) -> Option<Vec<String>> {
+        let parameters = Parameters::read(query)?;
+        Some(
+            parameters.0.get(name).map(|values| values.iter().map(|v| v.as_ref().into()).collect()).unwrap_or_default(),
+        )
+    }
+
+    #[test]
+    fn l4_names_and_values_are_decoded() {
+        for (query, expected) in [
+            ("n=v", &["v"][..]),
+            ("%6E=%76", &["v"]),
+            ("n=a+b%20c%2Bd", &["a b c+d"]),
+            ("n=%C3%A9", &["é"]),
+            ("n=é", &["é"]),
+            ("n=a=b==c", &["a=b==c"]),
+            ("n", &[""]),
+            ("n=", &[""]),
+            ("n=%26%3D", &["&="]),
+            ("n=1&m=2&&n=3&", &["1", "3"]),
+            ("n=1;n=2", &["1;n=2"]),
+            ("n=1?n=2", &["1?n=2"]),
+            ("m=1", &[]),
+            ("N=1", &[]),
+            ("", &[]),
+            ("&&&", &[]),
+            ("=1", &[]),
+        ] {
+            assert_eq!(values(query.as_bytes(), "n").unwrap(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn l4_a_query_that_cannot_be_read() {
+        for query in
+            [&b"n=%zz"[..], b"n=%2", b"n=%", b"%=1", b"m=%+1", b"n=%ff", b"n=\xff", b"n=%c0%af", b"n=%ed%a0%80"]
+        {
+            assert_eq!(values(query, "n"), None, "{query:?}");
+        }
+    }
+
+    #[test]
+    fn l4_a_query_has_as_many_parameters_as_servers_read() {
+        let many = |count| format!("{}n=1", "a&".repeat(count));
+        assert!(values(many(PARAMETERS_MAX - 1).as_bytes(), "n").is_some());
+        assert!(values(many(PARAMETERS_MAX).as_bytes(), "n").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(query: Vec<u8>) {
+            let _ = Parameters::read(&query);
+        }
+
+        #[test]
+        fn what_is_encoded_comes_back(name in ".{1,5}", value: String) {
+            let encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+            let query = format!("{}={}", encoded(&name), encoded(&value));
+            prop_assert_eq!(values(query.as_bytes(), &name), Some(alloc::vec![value]));
+        }
+    }
+}
