@@ -32,6 +32,7 @@ lint: setup ## Check formatting, lints and documentation
 build: setup ## Build everything that runs
 	cargo build --workspace --locked
 	cargo build -p filter --target wasm32-wasip1 --profile wasm --locked
+	cargo build -p probe --target wasm32-unknown-unknown --profile wasm --locked
 
 setup:
 	@tests/setup.sh

@@ -32,7 +32,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/users", get(users::list).post(users::create))
         .route("/api/v1/users/{name}", get(users::show).patch(users::edit).delete(users::delete))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
-        .route("/api/v1/tokens/{id}", get(tokens::show).delete(tokens::delete))
+        .route("/api/v1/tokens/{id}", get(tokens::show).patch(tokens::edit).delete(tokens::delete))
         .route("/api/v1/settings", get(settings::show).patch(settings::change))
         .route("/api/v1/backend-credential", credential())
         .route("/api/v1/users/{name}/backend-credential", credential())

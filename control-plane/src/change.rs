@@ -110,6 +110,15 @@ pub(crate) struct NewToken<'a> {
     pub(crate) restrictions: Option<restrictions::Set>,
 }
 
+/// What is to be different about a token; `None`: stays.
+pub(crate) struct TokenEdit<'a> {
+    pub(crate) label: Option<&'a str>,
+    pub(crate) expires_at: Option<Option<Timestamp>>,
+    pub(crate) read_only: Option<bool>,
+    pub(crate) ip_ranges: Option<Vec<IpRule>>,
+    pub(crate) restrictions: Option<Option<restrictions::Set>>,
+}
+
 /// What is to be different about a user; `None`: stays.
 #[derive(Default)]
 pub(crate) struct UserEdit<'a> {
@@ -270,7 +279,6 @@ impl<'a> Change<'a> {
                 Some(owner)
             }
         };
-        let ip_ranges = (!new.ip_ranges.is_empty()).then(|| json!(new.ip_ranges).to_string());
         let row = tokens::ActiveModel {
             id: NotSet,
             public_id: Set(new.public_id),
@@ -283,7 +291,7 @@ impl<'a> Change<'a> {
             deleted_at: Set(None),
             read_only: Set(new.read_only),
             imported: Set(new.imported),
-            ip_ranges: Set(ip_ranges),
+            ip_ranges: Set(stored_ip_ranges(&new.ip_ranges)),
             restrictions: ActiveValue::Set(new.restrictions.as_ref().map(restrictions::Set::to_string)),
         };
         let inserted = tokens::Entity::insert(row).exec_with_returning(&self.transaction).await;
@@ -298,6 +306,48 @@ impl<'a> Change<'a> {
         self.record(permit, &token.public_id, detail).await?;
         self.show(&token, owner.as_ref());
         Ok(token)
+    }
+
+    /// Edits a token.
+    pub(crate) async fn edit_token(
+        &mut self,
+        permit: &Permit,
+        token: tokens::Model,
+        owner: Option<&users::Model>,
+        edit: TokenEdit<'_>,
+    ) -> Result<tokens::Model, ChangeError> {
+        expect_permit(permit, Action::EditToken)?;
+        let TokenEdit { label, expires_at, read_only, ip_ranges, restrictions } = edit;
+        let mut row: tokens::ActiveModel = token.clone().into();
+        if let Some(label) = label {
+            row.label = Set(label.to_owned());
+        }
+        if let Some(end) = expires_at {
+            row.expires_at = Set(end.map(tokens::stored));
+        }
+        if let Some(read_only) = read_only {
+            row.read_only = Set(read_only);
+        }
+        if let Some(ip_ranges) = ip_ranges {
+            row.ip_ranges = Set(stored_ip_ranges(&ip_ranges));
+        }
+        if let Some(restrictions) = restrictions {
+            row.restrictions = ActiveValue::Set(restrictions.as_ref().map(restrictions::Set::to_string));
+        }
+        let edited = tokens::Entity::update(row).exec(&self.transaction).await?;
+        let anybody = self.sysadmin_token_besides(tokens::Column::Id.is_not_null()).await?;
+        if owner.is_some_and(|owner| owner.sysadmin) && !anybody {
+            return Err(ChangeError::LastSysadminToken);
+        }
+        let seen = |token: &tokens::Model| {
+            json!({
+                "label": token.label, "expires_at": token.expires_at, "read_only": token.read_only,
+                "ip_ranges": token.ip_ranges, "restrictions": token.restrictions,
+            })
+        };
+        self.record(permit, &edited.public_id, json!({ "before": seen(&token), "after": seen(&edited) })).await?;
+        self.show(&edited, owner);
+        Ok(edited)
     }
 
     /// Sets the settings.
@@ -545,6 +595,11 @@ async fn who(
 async fn active_user(transaction: &DatabaseTransaction, id: i64) -> Result<Option<users::Model>, DbErr> {
     let user = users::Entity::find_by_id(id).one(transaction).await?;
     Ok(user.filter(|user| user.name_folded.is_some() && !user.suspended))
+}
+
+/// Address rules as they are stored: none is none, not an empty list.
+fn stored_ip_ranges(ip_ranges: &[IpRule]) -> Option<String> {
+    (!ip_ranges.is_empty()).then(|| json!(ip_ranges).to_string())
 }
 
 fn taken(error: DbErr) -> ChangeError {

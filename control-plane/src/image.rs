@@ -549,4 +549,19 @@ mod tests {
         assert_eq!(items.iter().map(|item| item.key).collect::<BTreeSet<_>>(), expected);
         assert!(items.iter().any(|item| item.bytes == [9] && item.revision == 101));
     }
+
+    #[test]
+    fn what_no_proxy_could_read_is_refused_before_it_is_shown() {
+        let mut image = image(10);
+        let large = |number: u8| {
+            let mut hash = [0; 32];
+            hash[31] = number;
+            Effect::Restrictions(KeyedHash::from_bytes(hash), RestrictionsRecord { text: "x".repeat(64 * 1024) })
+        };
+        let prepared = image.prepare(101, 1, (0..3).map(large).collect()).unwrap();
+        image.apply(prepared).unwrap();
+        let before = image.position();
+        assert!(image.prepare(102, 1, (3..9).map(large).collect()).is_err(), "one shard would be too large");
+        assert_eq!(image.position(), before);
+    }
 }

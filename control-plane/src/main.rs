@@ -44,6 +44,10 @@ enum Command {
         /// Address and port to listen on.
         #[arg(long, env = "TOKENGATE_LISTEN", default_value = "127.0.0.1:8081")]
         listen: SocketAddr,
+        /// Whether tokens stay as they were made. `false` (standard mode) lets their label, end and restrictions be
+        /// edited; changing it needs a restart.
+        #[arg(long, env = "TOKENGATE_SECURE_MODE", default_value_t = true, action = clap::ArgAction::Set)]
+        secure_mode: bool,
         /// Form of the log lines on standard error; RUST_LOG chooses which (default: info).
         #[arg(long, env = "TOKENGATE_LOG_FORMAT", default_value = "text")]
         log_format: LogFormat,
@@ -130,13 +134,13 @@ enum LogFormat {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve { data: Data { data }, listen, log_format } => {
+        Command::Serve { data: Data { data }, listen, secure_mode, log_format } => {
             start_log(log_format);
             tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()
                 .map_err(serve::ServeError::Server)
-                .and_then(|runtime| runtime.block_on(serve::serve(&data, listen)))
+                .and_then(|runtime| runtime.block_on(serve::serve(&data, listen, secure_mode)))
         }
         Command::SyncKey { data: Data { data } } => serve::open_data(&data).and_then(|master| {
             master.sync_key()?; // says what is wrong with one from the environment

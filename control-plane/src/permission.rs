@@ -13,6 +13,7 @@ pub(crate) enum Action {
     CreateToken,
     ListTokens,
     ShowToken,
+    EditToken,
     DeleteToken,
     ShowSettings,
     ChangeSettings,
@@ -64,7 +65,12 @@ pub(crate) fn permit(role: Role, action: Action, whose: Whose) -> Option<Permit>
             _,
         ) => false,
         (
-            Action::ShowUser | Action::CreateToken | Action::ListTokens | Action::ShowToken | Action::DeleteToken,
+            Action::ShowUser
+            | Action::CreateToken
+            | Action::ListTokens
+            | Action::ShowToken
+            | Action::EditToken
+            | Action::DeleteToken,
             Role::User,
             whose,
         ) => whose == Whose::Own,
@@ -84,6 +90,7 @@ impl Action {
             Self::CreateToken => "token.create",
             Self::ListTokens => "token.list",
             Self::ShowToken => "token.show",
+            Self::EditToken => "token.edit",
             Self::DeleteToken => "token.delete",
             Self::ShowSettings => "settings.show",
             Self::ChangeSettings => "settings.change",
@@ -108,6 +115,7 @@ mod tests {
         token.create             yes    -         yes    yes\n\
         token.list               yes    -         yes    yes\n\
         token.show               yes    -         yes    yes\n\
+        token.edit               yes    -         yes    yes\n\
         token.delete             yes    -         yes    yes\n\
         settings.show            -      -         yes    yes\n\
         settings.change          -      -         yes    yes\n\
@@ -127,6 +135,7 @@ mod tests {
             CreateToken,
             ListTokens,
             ShowToken,
+            EditToken,
             DeleteToken,
             ShowSettings,
             ChangeSettings,

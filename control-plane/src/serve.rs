@@ -26,6 +26,8 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) proxies: Proxies,
     pub(crate) assertions: api::Assertions,
+    /// Whether tokens stay as they were made (S7).
+    pub(crate) secure_mode: bool,
     stop: watch::Receiver<bool>,
 }
 
@@ -58,15 +60,20 @@ pub(crate) enum ServeError {
 }
 
 /// Serves until SIGTERM or Ctrl-C.
-pub(crate) async fn serve(data: &Path, listen: SocketAddr) -> Result<(), ServeError> {
+pub(crate) async fn serve(data: &Path, listen: SocketAddr, secure_mode: bool) -> Result<(), ServeError> {
     server::allow_many_files();
     let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
     let master = open_data(data)?;
     let store = Store::open(data, master).await?;
     first_start(&store, data).await?;
     let (stop, stopping) = watch::channel(false);
-    let app =
-        Arc::new(App { store, proxies: Proxies::default(), assertions: api::Assertions::default(), stop: stopping });
+    let app = Arc::new(App {
+        store,
+        proxies: Proxies::default(),
+        assertions: api::Assertions::default(),
+        secure_mode,
+        stop: stopping,
+    });
     let health =
         Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).with_state(app.clone());
     let router = health.merge(feed::router(app.clone())).merge(api::router(app.clone()));

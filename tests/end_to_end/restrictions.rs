@@ -389,3 +389,46 @@ fn restrictions_survive_restarts_of_both_sides() {
     call(&world, &token, "POST", "/rest/a", None).assert_refused(403, "restricted");
     eventually("the log says so", || world.log("envoy").contains("refused: restricted").then_some(()));
 }
+
+#[test]
+fn s7_in_secure_mode_tokens_are_not_edited_and_in_standard_mode_edits_are_in_force_at_once() {
+    let mut world = World::start();
+    world.create_user("alice");
+    let token = restricted(&world, &["/rest/a"]);
+    let path = format!("/api/v1/tokens/{}", token.id);
+    let edit = |world: &World, edit: &Value| world.as_admin(Method::PATCH, &path).json(edit).send();
+    edit(&world, &json!({ "restrictions": [] })).assert_refused(403, "secure_mode");
+    assert!(world.stop_control_plane());
+    world.site.secure_mode = false;
+    world.start_control_plane();
+    world.wait_until_ready();
+
+    let new = json!({ "label": "new", "restrictions": ["[get]/rest/b", "/rest/c"], "validity": "90d" });
+    let reply = edit(&world, &new);
+    assert_eq!((reply.status.as_u16(), &reply.json["restrictions"]), (200, &new["restrictions"]), "{}", reply.text);
+    assert!(reply.json["expires_at"].is_string() && reply.json["label"] == "new", "{}", reply.text);
+    world.wait_until_told();
+    call(&world, &token, "GET", "/rest/b", None).assert_user(Some("alice"));
+    call(&world, &token, "GET", "/rest/a", None).assert_refused(403, "restricted");
+    edit(&world, &json!({ "restrictions": ["("] })).assert_refused(400, "invalid_restrictions");
+    edit(&world, &json!({ "scope": "read_only", "ip_ranges": ["127.0.0.1"] }));
+    world.wait_until_told();
+    call(&world, &token, "POST", "/rest/c", None).assert_refused(403, "read_only");
+    edit(&world, &json!({ "restrictions": [], "scope": "full", "ip_ranges": [] }));
+    world.wait_until_told();
+    call(&world, &token, "POST", "/rest/a", None).assert_user(Some("alice"));
+    let audit = world.audit();
+    assert_eq!(audit.iter().filter(|record| record.contains("|token.edit|")).count(), 3, "{audit:#?}");
+
+    // Whoever may create one may edit it, and nobody locks everybody out.
+    let own = |body: &Value| world.control_call(Method::PATCH, &path).bearer(&token).json(body).send();
+    assert_eq!(own(&json!({ "label": "mine" })).status, 200);
+    let foreign = world.as_admin(Method::GET, "/api/v1/tokens").send().json["items"][0]["id"].clone();
+    let foreign = format!("/api/v1/tokens/{}", foreign.as_str().expect("an id"));
+    let call = world.control_call(Method::PATCH, &foreign).bearer(&token).json(&json!({ "label": "x" }));
+    call.send().assert_refused(404, "not_found");
+    let last = world.as_admin(Method::PATCH, &foreign).json(&json!({ "restrictions": ["/rest/x"] })).send();
+    last.assert_refused(409, "last_sysadmin_token");
+    world.set(&json!({ "only_admins_create": true }));
+    own(&json!({ "label": "mine" })).assert_refused(403, "only_admins_create");
+}

@@ -37,3 +37,30 @@ fn the_module_imports_nothing_that_stops_a_host() {
         assert!(exports.contains(needed), "{needed} is not exported");
     }
 }
+
+/// Instructions that a judgement of the probe takes, by a host that counts them.
+fn fuel(module: &wasmi::Module, engine: &wasmi::Engine, regex: u32, length: u32) -> u64 {
+    const TANK: u64 = 10_000_000_000;
+    let mut store = wasmi::Store::new(engine, ());
+    store.set_fuel(TANK).expect("fuel is counted");
+    let instance = wasmi::Linker::new(engine).instantiate_and_start(&mut store, module).expect("an instance");
+    let judge = instance.get_typed_func::<(u32, u32), u32>(&store, "judge").expect("an export");
+    assert_eq!(judge.call(&mut store, (regex, length)).expect("it ends"), 0, "what does not fit is refused");
+    TANK - store.get_fuel().expect("fuel is counted")
+}
+
+#[test]
+fn l8_what_a_regex_costs_grows_with_the_length_of_its_input_and_not_faster() {
+    let mut config = wasmi::Config::default();
+    config.consume_fuel(true);
+    let engine = wasmi::Engine::new(&config);
+    let bytes = std::fs::read(Tools::find().expect("the programs").probe).expect("the probe");
+    let module = wasmi::Module::new(&engine, bytes).expect("a module");
+    for regex in 0..6 {
+        let at = |length| fuel(&module, &engine, regex, length) - fuel(&module, &engine, regex, 0);
+        let (some, twice, much) = (at(1250), at(2500), at(10_000));
+        println!("regex {regex}: {some} instructions for 1,250 characters, {twice} for 2,500, {much} for 10,000");
+        assert!(some > 10_000, "the whole input is looked at");
+        assert!(twice < some * 21 / 10 && much < some * 84 / 10, "regex {regex}: {some}, {twice}, {much}");
+    }
+}

@@ -16,6 +16,8 @@ pub struct Tools {
     pub filter: PathBuf,
     /// Envoy.
     pub envoy: PathBuf,
+    /// Regexes in Wasm, for a test that counts instructions.
+    pub probe: PathBuf,
     /// Python with the packages of `clients.txt`.
     pub python: PathBuf,
 }
@@ -36,6 +38,7 @@ impl Tools {
             backend: built.join("demo-backend"),
             filter: named("TOKENGATE_FILTER").unwrap_or_else(|| target.join("wasm32-wasip1/wasm/filter.wasm")),
             envoy: named("ENVOY").unwrap_or_else(|| target.join("python/envoy")),
+            probe: target.join("wasm32-unknown-unknown/wasm/probe.wasm"),
             python: target.join("python/bin/python"),
         };
         for path in [&tools.tokengate, &tools.backend, &tools.filter, &tools.envoy] {
@@ -75,6 +78,8 @@ pub struct Site {
     pub workers: u32,
     /// What the control plane logs.
     pub log_level: &'static str,
+    /// Whether tokens stay as they were made.
+    pub secure_mode: bool,
 }
 
 impl Site {
@@ -83,7 +88,8 @@ impl Site {
         let Self { tools, data, ports, .. } = self;
         let arguments =
             ["serve".into(), format!("--data={}", data.display()), format!("--listen=127.0.0.1:{}", ports.control)];
-        let variables = [("RUST_LOG", self.log_level.to_owned())];
+        let variables =
+            [("RUST_LOG", self.log_level.to_owned()), ("TOKENGATE_SECURE_MODE", self.secure_mode.to_string())];
         Process::start("control plane", &tools.tokengate, &arguments, &variables, &self.log("control-plane"))
     }
 

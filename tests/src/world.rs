@@ -54,6 +54,7 @@ impl World {
             ports: Ports { entrance: free_port(), control: free_port(), backend: free_port(), admin: free_port() },
             workers,
             log_level: "debug,hyper=info,sqlx=info",
+            secure_mode: true,
         };
         let config = site.envoy_config().expect("Envoy's configuration");
         let backend = site.start_backend().expect("the backend starts");

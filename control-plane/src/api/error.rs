@@ -34,6 +34,8 @@ pub(crate) enum ApiError {
     InvalidSettings(Vec<Invalid>),
     /// Restrictions of a token that cannot be read (L7).
     InvalidRestrictions(Vec<SyntaxError>),
+    /// Tokens are not edited (S7).
+    SecureMode,
     /// Only sysadmins create tokens here (S4).
     OnlyAdminsCreate,
     /// The owner has as many tokens as are allowed (S8).
@@ -108,6 +110,11 @@ impl ApiError {
                 let told = told(400, "invalid_restrictions", "Some restrictions cannot be read; nothing was saved.");
                 Told { errors: errors.into_iter().map(fault).collect(), ..told }
             }
+            Self::SecureMode => told(
+                403,
+                "secure_mode",
+                "In secure mode API tokens are not edited; create another one, and delete this one.",
+            ),
             Self::OnlyAdminsCreate => told(403, "only_admins_create", "Only sysadmins create API tokens here."),
             Self::TooManyTokens => {
                 told(409, "too_many_tokens", "The owner has as many API tokens as are allowed; delete one before.")

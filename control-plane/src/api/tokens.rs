@@ -2,11 +2,14 @@
 
 mod create;
 mod delete;
+mod edit;
 mod list;
 mod show;
+mod validity;
 
 pub(crate) use create::{create, mint, public_id};
 pub(crate) use delete::delete;
+pub(crate) use edit::edit;
 pub(crate) use list::list;
 pub(crate) use show::show;
 
@@ -15,7 +18,8 @@ use super::error::ApiError;
 use super::input::rfc3339;
 use crate::permission::{Action, Permit};
 use crate::store::{tokens, users};
-use policy::{IpRule, Scope};
+use policy::record::limits::{LABEL_CHARS_MAX, TOKEN_ADDRESSES_MAX};
+use policy::{IpRule, Scope, token};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
 use serde::Serialize;
 
@@ -94,4 +98,21 @@ async fn find(
         Some(id) => Some(users::Entity::find_by_id(id).one(db).await?.ok_or(ApiError::NotFound)?),
     };
     Ok((permit, token, owner))
+}
+
+fn check_label(label: &str) -> Result<(), ApiError> {
+    if label.is_empty() || label.chars().count() > LABEL_CHARS_MAX || label.contains(char::is_control) {
+        return Err(ApiError::BadRequest(format!("label must have 1 to {LABEL_CHARS_MAX} printable characters.")));
+    }
+    if token::shows_in(label.as_bytes(), 0) {
+        return Err(ApiError::BadRequest("label must not hold a token: labels are shown.".into()));
+    }
+    Ok(())
+}
+
+fn check_ip_ranges(ip_ranges: &[IpRule]) -> Result<(), ApiError> {
+    if ip_ranges.len() > TOKEN_ADDRESSES_MAX {
+        return Err(ApiError::BadRequest(format!("ip_ranges must have at most {TOKEN_ADDRESSES_MAX} entries.")));
+    }
+    Ok(())
 }

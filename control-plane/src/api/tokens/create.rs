@@ -4,24 +4,23 @@
 //! With `sha256`, which is for sysadmins, it takes over a token that exists already (M6): the hexadecimal SHA-256 of
 //! its value, which the answer then does not have.
 
-use super::TokenView;
+use super::validity::Wanted;
+use super::{TokenView, check_ip_ranges, check_label};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::{Body, rfc3339, time};
+use crate::api::input::{Body, time};
 use crate::change::{Change, ChangeError, NewToken};
 use crate::keys;
 use crate::permission::{Action, Permit, Whose};
-use crate::store::tokens::stored;
 use crate::store::users;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use policy::credential::Secret;
-use policy::record::limits::{LABEL_CHARS_MAX, TOKEN_ADDRESSES_MAX};
 use policy::restrictions::Set;
 use policy::settings::Validity;
-use policy::{DenyReason, HashKeys, IpRule, KeyedHash, Scope, Settings, Timestamp, token};
+use policy::{DenyReason, HashKeys, IpRule, KeyedHash, Scope, token};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -75,20 +74,13 @@ pub(crate) async fn create(
     } = body;
     let label = label.trim();
     check_label(label)?;
-    if ip_ranges.len() > TOKEN_ADDRESSES_MAX {
-        return Err(ApiError::BadRequest(format!("ip_ranges must have at most {TOKEN_ADDRESSES_MAX} entries.")));
-    }
+    check_ip_ranges(&ip_ranges)?;
     let restrictions = Set::parse(&restrictions).map_err(ApiError::InvalidRestrictions)?;
     if unbound && owner.is_some() {
         return Err(ApiError::BadRequest("owner and unbound exclude each other.".into()));
     }
     let valid_from = valid_from.map(|text| time("valid_from", &text)).transpose()?;
-    let wanted = match (expires_at, validity) {
-        (Some(_), Some(_)) => return Err(ApiError::BadRequest("expires_at and validity exclude each other.".into())),
-        (Some(text), None) => Wanted::Until(time("expires_at", &text)?),
-        (None, Some(validity)) => Wanted::For(validity),
-        (None, None) => Wanted::TheLongest,
-    };
+    let wanted = Wanted::read(expires_at.as_deref(), validity)?;
     let hash_keys = app.store.master.hash_keys();
     let (secret, hash) = match sha256 {
         Some(hex) => (None, hash_keys.chain(sha256_of(&hex)?)),
@@ -110,10 +102,7 @@ pub(crate) async fn create(
     if unbound && !settings.unbound_tokens {
         return Err(ApiError::Denied(DenyReason::UnboundTokensOff));
     }
-    let expires_at = within_limits(&wanted, settings, now)?;
-    if expires_at.is_some_and(|end| end <= now.max(valid_from.unwrap_or(now))) {
-        return Err(ApiError::BadRequest("expires_at must be in the future, and after valid_from.".into()));
-    }
+    let expires_at = wanted.end(settings, valid_from, now)?;
     let new = NewToken {
         public_id: public_id()?,
         hash,
@@ -132,16 +121,6 @@ pub(crate) async fn create(
     let plain = secret.map(|secret| String::from_utf8_lossy(secret.expose()).into_owned());
     let view = TokenView::new(token, owner.as_ref().map(|owner| owner.name.as_str()))?;
     Ok((StatusCode::CREATED, Json(Created { token: plain, view })))
-}
-
-fn check_label(label: &str) -> Result<(), ApiError> {
-    if label.is_empty() || label.chars().count() > LABEL_CHARS_MAX || label.contains(char::is_control) {
-        return Err(ApiError::BadRequest(format!("label must have 1 to {LABEL_CHARS_MAX} printable characters.")));
-    }
-    if token::shows_in(label.as_bytes(), 0) {
-        return Err(ApiError::BadRequest("label must not hold a token: labels are shown.".into()));
-    }
-    Ok(())
 }
 
 /// For whom the token is to be, and the proof that the caller may make it.
@@ -165,43 +144,6 @@ async fn whom_for(
     };
     let permit = caller.may(Action::CreateToken, caller.whose(owner.as_ref().map(|owner| owner.id)))?;
     Ok((permit, owner))
-}
-
-/// When a token is to end, as the caller wants it.
-enum Wanted {
-    Until(Timestamp),
-    For(Validity),
-    /// Nothing was said.
-    TheLongest,
-}
-
-/// When the token is to end (S1): when it is wanted, or, if nobody says, as late as allowed.
-fn within_limits(wanted: &Wanted, settings: &Settings, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
-    let latest = end_of(settings.max_validity, now)?;
-    let wanted = match wanted {
-        Wanted::Until(end) => Some(*end),
-        Wanted::For(validity) => end_of(*validity, now)?,
-        Wanted::TheLongest => return Ok(latest),
-    };
-    match latest {
-        Some(latest) if wanted.is_none_or(|wanted| wanted > latest) => {
-            Err(ApiError::ValidityTooLong(rfc3339(stored(latest))))
-        }
-        _ => Ok(wanted),
-    }
-}
-
-/// The end of a validity that begins now. Months are calendar months, in UTC; `None`: there is no end.
-fn end_of(validity: Validity, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
-    let span = match validity {
-        Validity::Never => return Ok(None),
-        Validity::Months(months) => jiff::Span::new().months(months),
-        Validity::Days(days) => jiff::Span::new().days(days),
-    };
-    let end = jiff::Timestamp::from_millisecond(stored(now))
-        .and_then(|now| now.to_zoned(jiff::tz::TimeZone::UTC).checked_add(span))
-        .map_err(|error| ApiError::Internal(Box::new(error)))?;
-    Ok(u64::try_from(end.timestamp().as_millisecond()).ok().map(Timestamp::from_millis))
 }
 
 fn sha256_of(hex: &str) -> Result<[u8; 32], ApiError> {
@@ -229,26 +171,4 @@ pub(crate) fn mint(keys: &HashKeys) -> Result<(Secret, KeyedHash), getrandom::Er
 /// A new public id.
 pub(crate) fn public_id() -> Result<String, getrandom::Error> {
     Ok(keys::hex(&*keys::random::<10>()?).to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(text: &str) -> Timestamp {
-        time("now", text).unwrap()
-    }
-
-    #[test]
-    fn s1_months_are_calendar_months_in_utc() {
-        for (now, validity, end) in [
-            ("2026-08-31T12:00:00Z", Validity::Months(6), "2027-02-28T12:00:00Z"),
-            ("2028-02-29T00:00:00Z", Validity::Months(12), "2029-02-28T00:00:00Z"),
-            ("2026-01-01T00:00:00Z", Validity::Months(24), "2028-01-01T00:00:00Z"),
-            ("2026-12-31T23:59:59Z", Validity::Days(90), "2027-03-31T23:59:59Z"),
-        ] {
-            assert_eq!(end_of(validity, at(now)).unwrap(), Some(at(end)), "{now} {validity}");
-        }
-        assert_eq!(end_of(Validity::Never, at("2026-01-01T00:00:00Z")).unwrap(), None);
-    }
 }

@@ -4,8 +4,10 @@
 extern crate std;
 use super::*;
 use crate::facts::{Known, Snapshot};
+use crate::restrictions::Set;
 use crate::settings::{Passwords, UserName};
-use crate::{Addresses, Request, Site, token};
+use crate::{Addresses, KeyedHash, Request, Site, token};
+use alloc::rc::Rc;
 use base64::Engine as _;
 use std::format;
 use std::string::String;
@@ -181,4 +183,47 @@ fn principle_3_what_cannot_be_read_refuses() {
     assert_eq!(with(&basic("alice", "wonderland"), unreadable()), Err(DenyReason::SnapshotUnreadable));
     // Nobody has looked: the same, or an imported token would go on as a password.
     assert_eq!(with(&basic("alice", "wonderland"), Known::default()), Err(DenyReason::SnapshotUnreadable));
+}
+
+fn restricted(restrictions: Found<Rc<Set>>) -> Known {
+    let record = TokenRecord { restrictions: Some(KeyedHash::from_bytes([1; 32])), ..record() };
+    Known { restrictions, ..found(record) }
+}
+
+fn set(line: &str) -> Found<Rc<Set>> {
+    Found::Record(Rc::new(Set::parse(&[line]).unwrap().unwrap()))
+}
+
+#[test]
+fn principle_3_a_missing_set_of_restrictions_refuses() {
+    let bearer = format!("Bearer {}", token());
+    for missing in [Found::NotLookedUp, Found::Nothing, Found::Unreadable] {
+        assert_eq!(with(&bearer, restricted(missing)), Err(DenyReason::SnapshotUnreadable));
+    }
+    assert_eq!(with(&bearer, restricted(set("/rest/x"))), Ok("alice".into()));
+    assert_eq!(with(&bearer, restricted(set("/rest/y"))), Err(DenyReason::Restricted));
+}
+
+#[test]
+fn l5_the_body_is_awaited_only_if_it_can_be_read_and_is_small_enough() {
+    let bearer = format!("Bearer {}", token());
+    let with_headers = |headers: &[(&str, &str)]| {
+        let known = restricted(set("/rest/x[JsonData::a==b]"));
+        Given { authorization: &bearer, known, headers, ..Given::default() }.verdict()
+    };
+    let awaits = || Ok("(awaits its body)".into());
+    assert_eq!(with_headers(&[]), awaits());
+    assert_eq!(with_headers(&[("content-type", "application/json"), ("content-length", "1048576")]), awaits());
+    assert_eq!(with_headers(&[("content-length", "1048577")]), Err(DenyReason::BodyTooLarge));
+    for header in [
+        ("content-encoding", "gzip"),
+        ("content-type", "text/plain"),
+        ("content-type", "application/json; charset=utf-16"),
+        ("content-type", "application/json, text/plain"),
+        ("upgrade", "websocket"),
+    ] {
+        assert_eq!(with_headers(&[header]), Err(DenyReason::BodyUnreadable), "{header:?}");
+    }
+    let twice = [("content-type", "application/json"), ("content-type", "text/plain")];
+    assert_eq!(with_headers(&twice), Err(DenyReason::BodyUnreadable));
 }

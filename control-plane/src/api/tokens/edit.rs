@@ -1,0 +1,70 @@
+//! `PATCH /api/v1/tokens/{id}`: changes label, end and restrictions of a token, one's own or, for sysadmins, anyone's. In
+//! secure mode, which is the default, nobody does (S7).
+
+use super::validity::Wanted;
+use super::{TokenView, check_ip_ranges, check_label};
+use crate::App;
+use crate::api::caller::Caller;
+use crate::api::error::ApiError;
+use crate::api::input::{Body, Segment};
+use crate::change::TokenEdit;
+use crate::permission::Action;
+use crate::store::tokens::timestamp;
+use axum::Json;
+use axum::extract::State;
+use policy::restrictions::Set;
+use policy::settings::Validity;
+use policy::{IpRule, Scope};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// What is left out stays; an empty list takes all away.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenEditBody {
+    label: Option<String>,
+    expires_at: Option<String>,
+    validity: Option<Validity>,
+    scope: Option<Scope>,
+    ip_ranges: Option<Vec<IpRule>>,
+    restrictions: Option<Vec<String>>,
+}
+
+/// 200 with the token; 403 `secure_mode`, and `only_admins_create` while that setting is on; 409 `last_sysadmin_token` for
+/// the last one by which anybody could administer.
+pub(crate) async fn edit(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Segment(id): Segment,
+    Body(body): Body<TokenEditBody>,
+) -> Result<Json<TokenView>, ApiError> {
+    let TokenEditBody { label, expires_at, validity, scope, ip_ranges, restrictions } = body;
+    let label = label.as_deref().map(str::trim);
+    label.map_or(Ok(()), check_label)?;
+    ip_ranges.as_deref().map_or(Ok(()), check_ip_ranges)?;
+    let wanted = match Wanted::read(expires_at.as_deref(), validity)? {
+        Wanted::TheLongest => None,
+        wanted => Some(wanted),
+    };
+    let restrictions = match restrictions {
+        None => None,
+        Some(lines) => Some(Set::parse(&lines).map_err(ApiError::InvalidRestrictions)?),
+    };
+    let (mut change, caller) = caller.begin(&app.store).await?;
+    let (permit, token, owner) = super::find(change.transaction(), &caller, Action::EditToken, &id).await?;
+    if app.secure_mode {
+        return Err(ApiError::SecureMode);
+    }
+    let (settings, now) = (&change.settings().0, change.now());
+    // To edit is to make another one of the same value.
+    if settings.only_admins_create && !caller.user.sysadmin {
+        return Err(ApiError::OnlyAdminsCreate);
+    }
+    let valid_from = token.valid_from.map(timestamp);
+    let expires_at = wanted.map(|wanted| wanted.end(settings, valid_from, now)).transpose()?;
+    let read_only = scope.map(|scope| scope == Scope::ReadOnly);
+    let edit = TokenEdit { label, expires_at, read_only, ip_ranges, restrictions };
+    let token = change.edit_token(&permit, token, owner.as_ref(), edit).await?;
+    change.commit().await?;
+    Ok(Json(TokenView::new(token, owner.as_ref().map(|owner| owner.name.as_str()))?))
+}

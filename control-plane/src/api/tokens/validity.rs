@@ -1,0 +1,84 @@
+//! When a token is to end (S1).
+
+use crate::api::error::ApiError;
+use crate::api::input::{rfc3339, time};
+use crate::store::tokens::stored;
+use policy::settings::Validity;
+use policy::{Settings, Timestamp};
+
+/// When a token is to end, as the caller wants it.
+pub(super) enum Wanted {
+    Until(Timestamp),
+    For(Validity),
+    /// Nothing was said.
+    TheLongest,
+}
+
+impl Wanted {
+    /// From `expires_at` and `validity`, of which one may be there.
+    pub(super) fn read(expires_at: Option<&str>, validity: Option<Validity>) -> Result<Self, ApiError> {
+        match (expires_at, validity) {
+            (Some(_), Some(_)) => Err(ApiError::BadRequest("expires_at and validity exclude each other.".into())),
+            (Some(text), None) => Ok(Self::Until(time("expires_at", text)?)),
+            (None, Some(validity)) => Ok(Self::For(validity)),
+            (None, None) => Ok(Self::TheLongest),
+        }
+    }
+
+    /// The end: when it is wanted, or, if nobody says, as late as allowed; `None`: never.
+    pub(super) fn end(
+        &self,
+        settings: &Settings,
+        valid_from: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, ApiError> {
+        let latest = end_of(settings.max_validity, now)?;
+        let end = match self {
+            Self::Until(end) => Some(*end),
+            Self::For(validity) => end_of(*validity, now)?,
+            Self::TheLongest => latest,
+        };
+        if let Some(latest) = latest.filter(|latest| end.is_none_or(|end| end > *latest)) {
+            return Err(ApiError::ValidityTooLong(rfc3339(stored(latest))));
+        }
+        if end.is_some_and(|end| end <= now.max(valid_from.unwrap_or(now))) {
+            return Err(ApiError::BadRequest("expires_at must be in the future, and after valid_from.".into()));
+        }
+        Ok(end)
+    }
+}
+
+/// The end of a validity that begins now. Months are calendar months, in UTC; `None`: there is no end.
+fn end_of(validity: Validity, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    let span = match validity {
+        Validity::Never => return Ok(None),
+        Validity::Months(months) => jiff::Span::new().months(months),
+        Validity::Days(days) => jiff::Span::new().days(days),
+    };
+    let end = jiff::Timestamp::from_millisecond(stored(now))
+        .and_then(|now| now.to_zoned(jiff::tz::TimeZone::UTC).checked_add(span))
+        .map_err(|error| ApiError::Internal(Box::new(error)))?;
+    Ok(u64::try_from(end.timestamp().as_millisecond()).ok().map(Timestamp::from_millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        time("now", text).unwrap()
+    }
+
+    #[test]
+    fn s1_months_are_calendar_months_in_utc() {
+        for (now, validity, end) in [
+            ("2026-08-31T12:00:00Z", Validity::Months(6), "2027-02-28T12:00:00Z"),
+            ("2028-02-29T00:00:00Z", Validity::Months(12), "2029-02-28T00:00:00Z"),
+            ("2026-01-01T00:00:00Z", Validity::Months(24), "2028-01-01T00:00:00Z"),
+            ("2026-12-31T23:59:59Z", Validity::Days(90), "2027-03-31T23:59:59Z"),
+        ] {
+            assert_eq!(end_of(validity, at(now)).unwrap(), Some(at(end)), "{now} {validity}");
+        }
+        assert_eq!(end_of(Validity::Never, at("2026-01-01T00:00:00Z")).unwrap(), None);
+    }
+}
