@@ -11,7 +11,7 @@
 //! drop it by accident: the API runs every request to its end, even if its client has gone.
 
 use crate::clock;
-use crate::image::Effect;
+use crate::image::{Effect, ImageError};
 use crate::permission::{Action, Permit};
 use crate::store::{Store, audit, credentials, feed_head, random_number, settings, tokens, users};
 use policy::credential::BackendCredential;
@@ -67,6 +67,8 @@ pub(crate) enum ChangeError {
     TokenExists,
     #[error("the owner has as many tokens as are allowed")]
     TooManyTokens,
+    #[error("the change does not fit the snapshot: {0}")]
+    DoesNotFit(ImageError),
     #[error("the credential cannot be sealed")]
     Seal,
     #[error("the caller may not any more: {0:?}")]
@@ -493,7 +495,7 @@ impl<'a> Change<'a> {
         // What no proxy could read must not be committed: nobody would ever hear of anything again.
         let prepared = store
             .with_image(|image| image.prepare(revision.cast_unsigned(), tag.cast_unsigned(), effects))
-            .map_err(|error| ChangeError::Reload(error.into()))?;
+            .map_err(ChangeError::DoesNotFit)?;
         if let Err(error) = transaction.commit().await {
             // Nobody knows whether it took place. The database does.
             tracing::error!(%error, "a commit failed; building the snapshot image anew");

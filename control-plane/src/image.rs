@@ -15,8 +15,24 @@ use std::sync::Arc;
 /// Revisions that the log holds: a proxy that was away for longer takes everything, which is then no more.
 const LOG_LEN_MAX: usize = 10_000;
 
-/// Records a shard has on average before there are to be more shards.
-const CROWDED: usize = 8;
+/// How records of a kind are spread.
+trait Spread: Record + Clone {
+    /// Records a shard has on average when there is just the right number of shards. At twice as many there are to be
+    /// more.
+    const PER_SHARD: usize;
+}
+
+impl Spread for TokenRecord {
+    const PER_SHARD: usize = 4;
+}
+
+impl Spread for UserRecord {
+    const PER_SHARD: usize = 4;
+}
+
+impl Spread for RestrictionsRecord {
+    const PER_SHARD: usize = 1; // each may be as large as hundreds of the others
+}
 
 /// All that the proxies are to know.
 pub(crate) struct Image {
@@ -276,10 +292,10 @@ impl Image {
     }
 }
 
-impl<R: Record + Clone> Shards<R> {
+impl<R: Spread> Shards<R> {
     /// Spreads records over as many shards as they need.
     fn build(revision: u64, records: Vec<(KeyedHash, R)>) -> Result<Self, ShardError> {
-        let count = ShardCount::for_records(records.len());
+        let count = ShardCount::for_records(records.len(), R::PER_SHARD);
         let mut shards: Vec<BTreeMap<_, _>> = (0..count.get()).map(|_| BTreeMap::new()).collect();
         for (hash, record) in records {
             if let Some(shard) = shards.get_mut(count.shard_of(&hash) as usize) {
@@ -298,7 +314,7 @@ impl<R: Record + Clone> Shards<R> {
     }
 
     fn is_crowded(&self) -> bool {
-        self.records > self.shards.len() * CROWDED
+        self.records > self.shards.len() * R::PER_SHARD * 2
     }
 
     fn find(&self, hash: &KeyedHash) -> Option<&R> {
@@ -561,7 +577,7 @@ mod tests {
         let prepared = image.prepare(101, 1, (0..3).map(large).collect()).unwrap();
         image.apply(prepared).unwrap();
         let before = image.position();
-        assert!(image.prepare(102, 1, (3..9).map(large).collect()).is_err(), "one shard would be too large");
+        assert!(image.prepare(102, 1, (3..30).map(large).collect()).is_err(), "one shard would be too large");
         assert_eq!(image.position(), before);
     }
 }

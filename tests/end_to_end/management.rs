@@ -177,7 +177,7 @@ fn bad_input_gets_a_clear_error_and_changes_nothing() {
             json!({ "label": "x", "valid_from": "2099-01-01T00:00:00Z", "expires_at": "2098-01-01T00:00:00Z" }),
             "expires_at",
         ),
-        ("tokens", json!({ "label": "x", "restrictions": [".*"] }), "restrictions"),
+        ("tokens", json!({ "label": "x", "restriction": [".*"] }), "restriction"),
     ] {
         let reply = world.as_admin(Method::POST, &format!("/api/v1/{path}")).json(&body).send();
         reply.assert_refused(400, "bad_request");

@@ -40,6 +40,8 @@ pub(crate) enum ApiError {
     OnlyAdminsCreate,
     /// The owner has as many tokens as are allowed (S8).
     TooManyTokens,
+    /// No proxy could read what would come of it.
+    DoesNotFit,
     /// There is such a token already (M6).
     TokenExists,
     /// No proxy of ours signed it.
@@ -119,6 +121,11 @@ impl ApiError {
             Self::TooManyTokens => {
                 told(409, "too_many_tokens", "The owner has as many API tokens as are allowed; delete one before.")
             }
+            Self::DoesNotFit => told(
+                409,
+                "does_not_fit",
+                "There is no room for this in the snapshot of the proxies; use shorter restrictions.",
+            ),
             Self::TokenExists => told(409, "token_exists", "There is such an API token already."),
             Self::AssertionNotAuthentic => {
                 told(401, "assertion_not_authentic", "The identity in this request was not signed by a proxy of ours.")
@@ -177,6 +184,10 @@ impl From<ChangeError> for ApiError {
             ChangeError::UserExists => Self::UserExists,
             ChangeError::TokenExists => Self::TokenExists,
             ChangeError::TooManyTokens => Self::TooManyTokens,
+            ChangeError::DoesNotFit(error) => {
+                tracing::warn!(%error, "a change is refused, since it does not fit the snapshot of the proxies");
+                Self::DoesNotFit
+            }
             ChangeError::Denied(reason) => Self::Denied(reason),
             ChangeError::OwnerGone => Self::BadRequest("owner is no user here.".into()),
             ChangeError::LastSysadmin => Self::LastSysadmin,

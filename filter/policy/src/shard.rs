@@ -16,8 +16,8 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 /// Entries a shard may have. The control plane aims at 4; a Poisson tail beyond 256 does not occur.
 pub const ENTRIES_MAX: usize = 256;
 
-/// Bytes an encoded shard may have: 256 records of the longest name and address fit.
-pub const SHARD_LEN_MAX: usize = 256 * 1024;
+/// Bytes an encoded shard may have: 256 users with the longest credentials fit, or 16 of the largest sets of restrictions.
+pub const SHARD_LEN_MAX: usize = 1024 * 1024 + 64 * 1024;
 
 const VERSION: u8 = 2;
 
@@ -39,9 +39,9 @@ impl ShardCount {
         (bits <= Self::BITS_MAX).then_some(Self { bits })
     }
 
-    /// The number at which so many records come to about 4 a shard.
-    pub fn for_records(records: usize) -> Self {
-        let shards = (records / 4).max(1).next_power_of_two();
+    /// The number at which so many records come to about `per_shard` a shard.
+    pub fn for_records(records: usize, per_shard: usize) -> Self {
+        let shards = records.checked_div(per_shard).unwrap_or(records).max(1).next_power_of_two();
         let bits = u8::try_from(shards.trailing_zeros()).unwrap_or(Self::BITS_MAX);
         Self { bits: bits.clamp(Self::BITS_MIN, Self::BITS_MAX) }
     }
@@ -267,8 +267,8 @@ mod tests {
         assert_eq!(count.shard_of(&KeyedHash::from_bytes([0xff; 32])), 63);
         assert_eq!(count.shard_of(&KeyedHash::from_bytes([0; 32])), 0);
         assert_eq!(ShardCount::from_bits(0).unwrap().shard_of(&KeyedHash::from_bytes([0xff; 32])), 0);
-        assert_eq!(ShardCount::for_records(0).get(), 64);
-        assert_eq!(ShardCount::for_records(1_000_000).get(), 262_144);
+        assert_eq!(ShardCount::for_records(0, 4).get(), 64);
+        assert_eq!(ShardCount::for_records(1_000_000, 4).get(), 262_144);
         assert!(ShardCount::from_bits(22).is_none());
     }
 
