@@ -1,5 +1,5 @@
 //! Single rows, as sentences. The whole table is held against a second implementation in
-//! `tests/agrees_with_the_requirements.rs`.
+//! `tests/agrees_with_the_requirements/`.
 
 extern crate std;
 use super::*;
