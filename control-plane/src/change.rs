@@ -503,10 +503,7 @@ impl<'a> Change<'a> {
             store.reload().await?;
             return Err(error.into());
         }
-        if let Err(error) = store.publish(prepared) {
-            tracing::error!(%error, "a change does not fit the snapshot image; building it anew");
-            store.reload().await?;
-        }
+        store.publish(prepared);
         Ok(())
     }
 
@@ -530,7 +527,7 @@ impl<'a> Change<'a> {
     fn show(&mut self, token: &tokens::Model, owner: Option<&users::Model>) {
         if let Ok(hash) = token.hash.as_slice().try_into() {
             let master = &self.store.master;
-            let restrictions = tokens::restrictions(token, master);
+            let restrictions = tokens::restrictions(token, master).filter(|_| token.deleted_at.is_none());
             self.effects.extend(restrictions.map(|(hash, record)| Effect::Restrictions(hash, record)));
             self.effects.push(Effect::Token(KeyedHash::from_bytes(hash), tokens::record(token, owner, master)));
         }

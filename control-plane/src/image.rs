@@ -7,9 +7,9 @@
 use policy::feed::{Cursor, Item, ItemKey, News, PAGE_LEN, Position};
 use policy::{
     FilterKeys, KeyedHash, Layout, Record, RestrictionsRecord, Settings, Shard, ShardCount, ShardError, TokenRecord,
-    UserRecord,
+    TokenState, UserRecord,
 };
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Revisions that the log holds: a proxy that was away for longer takes everything, which is then no more.
@@ -40,6 +40,8 @@ pub(crate) struct Image {
     tokens: Shards<TokenRecord>,
     users: Shards<UserRecord>,
     restrictions: Shards<RestrictionsRecord>,
+    /// By how many tokens each set of restrictions is needed.
+    needed: HashMap<KeyedHash, usize>,
     settings: SettingsImage,
     settings_revision: u64,
     log: VecDeque<LogEntry>,
@@ -91,8 +93,7 @@ pub(crate) enum Effect {
     Token(KeyedHash, TokenRecord),
     /// A user is now this under one of their names, or nobody is called so any more.
     User(KeyedHash, Option<UserRecord>),
-    /// There is this set of restrictions. It stays until the image is built anew: nobody who has a token finds it by
-    /// another hash.
+    /// There is this set of restrictions, for as long as a token needs it.
     Restrictions(KeyedHash, RestrictionsRecord),
     /// The settings are now these.
     Settings(SettingsImage),
@@ -100,16 +101,22 @@ pub(crate) enum Effect {
 
 /// A change that fits, worked out and not yet shown.
 pub(crate) struct Prepared {
-    tokens: Changed<TokenRecord>,
-    users: Changed<UserRecord>,
-    restrictions: Changed<RestrictionsRecord>,
+    tokens: Next<TokenRecord>,
+    users: Next<UserRecord>,
+    restrictions: Next<RestrictionsRecord>,
+    needed: HashMap<KeyedHash, usize>,
     settings: Option<SettingsImage>,
     revision: u64,
     tag: u64,
 }
 
-/// Shards as they will be, by their numbers.
-type Changed<R> = BTreeMap<u32, ShardImage<R>>;
+/// What becomes of the shards of a kind.
+enum Next<R> {
+    /// Some are different, by their numbers.
+    Changed(BTreeMap<u32, ShardImage<R>>),
+    /// There are more of them now, and everyone gets them all.
+    Spread(Shards<R>),
+}
 
 impl Image {
     /// The image of a database at this point of its history.
@@ -123,11 +130,12 @@ impl Image {
         restrictions: Vec<(KeyedHash, RestrictionsRecord)>,
     ) -> Result<Self, ImageError> {
         let (tokens, users) = (Shards::build(revision, tokens)?, Shards::build(revision, users)?);
+        let needed = needed(tokens.shards.iter().flat_map(|shard| shard.records.values()));
         let restrictions = Shards::build(revision, restrictions)?;
         let layout = Layout { tokens: tokens.count, users: users.count, restrictions: restrictions.count };
         let position = Position { epoch, revision, tag, layout };
         let log = VecDeque::from([LogEntry { revision, tag, changed: BTreeSet::new() }]);
-        Ok(Self { position, tokens, users, restrictions, settings, settings_revision: revision, log })
+        Ok(Self { position, tokens, users, restrictions, needed, settings, settings_revision: revision, log })
     }
 
     /// Where it stands.
@@ -157,52 +165,71 @@ impl Image {
 
     /// Works a change out, and says if no proxy could read what would come of it: to be asked before the change is committed.
     pub(crate) fn prepare(&self, revision: u64, tag: u64, effects: Vec<Effect>) -> Result<Prepared, ImageError> {
-        let (mut tokens, mut users, mut restrictions) = (Vec::new(), Vec::new(), Vec::new());
-        let mut settings = None;
+        let (mut tokens, mut users) = (BTreeMap::new(), BTreeMap::new());
+        let (mut restrictions, mut settings) = (BTreeMap::new(), None);
         for effect in effects {
             match effect {
-                Effect::Token(hash, record) => tokens.push((hash, Some(record))),
-                Effect::User(hash, record) => users.push((hash, record)),
-                Effect::Restrictions(hash, record) => restrictions.push((hash, Some(record))),
+                Effect::Token(hash, record) => drop(tokens.insert(hash, Some(record))),
+                Effect::User(hash, record) => drop(users.insert(hash, record)),
+                Effect::Restrictions(hash, record) => drop(restrictions.insert(hash, Some(record))),
                 Effect::Settings(new) => settings = Some(new),
             }
         }
+        let mut needed = HashMap::new();
+        for (hash, record) in &tokens {
+            let mut count = |record: Option<&TokenRecord>, step: fn(usize) -> usize| {
+                if let Some(set) = record.and_then(needs) {
+                    let present = || self.needed.get(&set).copied().unwrap_or_default();
+                    let count = needed.entry(set).or_insert_with(present);
+                    *count = step(*count);
+                }
+            };
+            count(record.as_ref(), |count| count + 1);
+            count(self.tokens.find(hash), |count| count.saturating_sub(1));
+        }
+        for (set, _) in needed.iter().filter(|(_, count)| **count == 0) {
+            restrictions.insert(*set, None);
+        }
         Ok(Prepared {
-            tokens: self.tokens.changed(revision, tokens)?,
-            users: self.users.changed(revision, users)?,
-            restrictions: self.restrictions.changed(revision, restrictions)?,
+            tokens: self.tokens.next(revision, tokens)?,
+            users: self.users.next(revision, users)?,
+            restrictions: self.restrictions.next(revision, restrictions)?,
+            needed,
             settings,
             revision,
             tag,
         })
     }
 
-    /// Takes a change in that was committed. After an error the image is not to be trusted.
-    pub(crate) fn apply(&mut self, prepared: Prepared) -> Result<(), ImageError> {
-        let Prepared { tokens, users, restrictions, settings, revision, tag } = prepared;
+    /// Takes a change in that was committed.
+    pub(crate) fn apply(&mut self, prepared: Prepared) {
+        let Prepared { tokens, users, restrictions, needed, settings, revision, tag } = prepared;
         let mut changed = BTreeSet::new();
         if let Some(settings) = settings {
             self.settings = settings;
             self.settings_revision = revision;
             changed.insert(ItemKey::Settings);
         }
-        changed.extend(self.tokens.replace(tokens).into_iter().map(ItemKey::Tokens));
-        changed.extend(self.users.replace(users).into_iter().map(ItemKey::Users));
-        changed.extend(self.restrictions.replace(restrictions).into_iter().map(ItemKey::Restrictions));
-        self.position = Position { revision, tag, ..self.position };
+        for (set, count) in needed {
+            match count {
+                0 => drop(self.needed.remove(&set)),
+                count => drop(self.needed.insert(set, count)),
+            }
+        }
+        changed.extend(self.tokens.take(tokens).into_iter().map(ItemKey::Tokens));
+        changed.extend(self.users.take(users).into_iter().map(ItemKey::Users));
+        changed.extend(self.restrictions.take(restrictions).into_iter().map(ItemKey::Restrictions));
+        let layout =
+            Layout { tokens: self.tokens.count, users: self.users.count, restrictions: self.restrictions.count };
+        if layout != self.position.layout {
+            self.log.clear(); // what changed before is counted in other shards
+            changed.clear();
+        }
+        self.position = Position { revision, tag, layout, ..self.position };
         self.log.push_back(LogEntry { revision, tag, changed });
         if self.log.len() > LOG_LEN_MAX {
             self.log.pop_front();
         }
-        if self.tokens.is_crowded() || self.users.is_crowded() || self.restrictions.is_crowded() {
-            self.tokens.spread(revision)?;
-            self.users.spread(revision)?;
-            self.restrictions.spread(revision)?;
-            let (tokens, users, restrictions) = (self.tokens.count, self.users.count, self.restrictions.count);
-            self.position.layout = Layout { tokens, users, restrictions };
-            self.log = VecDeque::from([LogEntry { revision, tag, changed: BTreeSet::new() }]);
-        }
-        Ok(())
     }
 
     /// What to tell a proxy that stands at `at` and wants the page at `cursor`; `None`: nothing that it does not know.
@@ -293,28 +320,29 @@ impl Image {
 }
 
 impl<R: Spread> Shards<R> {
-    /// Spreads records over as many shards as they need.
+    /// Spreads records over as many shards as they need: more where few are large.
     fn build(revision: u64, records: Vec<(KeyedHash, R)>) -> Result<Self, ShardError> {
-        let count = ShardCount::for_records(records.len(), R::PER_SHARD);
+        let mut count = ShardCount::for_records(records.len(), R::PER_SHARD);
+        loop {
+            match (Self::spread(revision, &records, count), count.doubled()) {
+                (Err(ShardError::TooLarge), Some(more)) if more.get() as usize <= 64 * records.len().max(64) => {
+                    count = more
+                }
+                (spread, _) => return spread,
+            }
+        }
+    }
+
+    fn spread(revision: u64, all: &[(KeyedHash, R)], count: ShardCount) -> Result<Self, ShardError> {
         let mut shards: Vec<BTreeMap<_, _>> = (0..count.get()).map(|_| BTreeMap::new()).collect();
-        for (hash, record) in records {
-            if let Some(shard) = shards.get_mut(count.shard_of(&hash) as usize) {
-                shard.insert(hash, record);
+        for (hash, record) in all {
+            if let Some(shard) = shards.get_mut(count.shard_of(hash) as usize) {
+                shard.insert(*hash, record.clone());
             }
         }
         let records = shards.iter().map(BTreeMap::len).sum();
         let shards = shards.into_iter().map(|records| ShardImage::new(revision, records)).collect::<Result<_, _>>()?;
         Ok(Self { count, records, shards })
-    }
-
-    /// Spreads what there is anew; after an error nothing has changed.
-    fn spread(&mut self, revision: u64) -> Result<(), ShardError> {
-        *self = Self::build(revision, self.shards.iter().flat_map(|shard| shard.records.clone()).collect())?;
-        Ok(())
-    }
-
-    fn is_crowded(&self) -> bool {
-        self.records > self.shards.len() * R::PER_SHARD * 2
     }
 
     fn find(&self, hash: &KeyedHash) -> Option<&R> {
@@ -326,23 +354,56 @@ impl<R: Spread> Shards<R> {
         Some((shard.revision, &shard.encoded))
     }
 
-    /// The shards as they will be when some records are set and others taken out.
-    fn changed(&self, revision: u64, changes: Vec<(KeyedHash, Option<R>)>) -> Result<Changed<R>, ShardError> {
+    /// What becomes of the shards when some records are set and others taken out. Where they do not fit any more, or are
+    /// twice as many as there should be, all are spread anew.
+    fn next(&self, revision: u64, changes: BTreeMap<KeyedHash, Option<R>>) -> Result<Next<R>, ShardError> {
+        let added = changes.iter().filter(|(hash, record)| record.is_some() && self.find(hash).is_none()).count();
+        if self.records + added <= self.shards.len() * R::PER_SHARD * 2 {
+            match self.changed(revision, &changes) {
+                Err(ShardError::TooLarge) => {}
+                changed => return changed.map(Next::Changed),
+            }
+        }
+        let mut all: BTreeMap<KeyedHash, R> =
+            self.shards.iter().flat_map(|shard| shard.records.iter().map(|(hash, r)| (*hash, r.clone()))).collect();
+        for (hash, record) in changes {
+            match record {
+                Some(record) => all.insert(hash, record),
+                None => all.remove(&hash),
+            };
+        }
+        Self::build(revision, all.into_iter().collect()).map(Next::Spread)
+    }
+
+    fn changed(
+        &self,
+        revision: u64,
+        changes: &BTreeMap<KeyedHash, Option<R>>,
+    ) -> Result<BTreeMap<u32, ShardImage<R>>, ShardError> {
         let mut changed: BTreeMap<u32, BTreeMap<KeyedHash, R>> = BTreeMap::new();
         for (hash, record) in changes {
-            let number = self.count.shard_of(&hash);
+            let number = self.count.shard_of(hash);
             let present = || self.shards.get(number as usize).map(|shard| shard.records.clone()).unwrap_or_default();
             let shard = changed.entry(number).or_insert_with(present);
             match record {
-                Some(record) => shard.insert(hash, record),
-                None => shard.remove(&hash),
+                Some(record) => shard.insert(*hash, record.clone()),
+                None => shard.remove(hash),
             };
         }
         changed.into_iter().map(|(number, records)| Ok((number, ShardImage::new(revision, records)?))).collect()
     }
 
-    /// Puts shards in place; gives their numbers.
-    fn replace(&mut self, changed: Changed<R>) -> Vec<u32> {
+    /// Puts what comes next in place; gives the numbers of the shards that changed.
+    fn take(&mut self, next: Next<R>) -> Vec<u32> {
+        let changed = match next {
+            Next::Changed(changed) => changed,
+            Next::Spread(shards) => {
+                // With another number of shards everyone gets everything, and no shard is told by its number.
+                let same_numbers = self.count == shards.count;
+                *self = shards;
+                return (0..self.count.get()).filter(|_| same_numbers).collect();
+            }
+        };
         let numbers = changed.keys().copied().collect();
         for (number, shard) in changed {
             if let Some(present) = self.shards.get_mut(number as usize) {
@@ -352,6 +413,19 @@ impl<R: Spread> Shards<R> {
         }
         numbers
     }
+}
+
+/// The set of restrictions that a token needs: none once it is deleted, since it is refused before.
+fn needs(token: &TokenRecord) -> Option<KeyedHash> {
+    token.restrictions.filter(|_| token.state != TokenState::Deleted)
+}
+
+fn needed<'a>(tokens: impl Iterator<Item = &'a TokenRecord>) -> HashMap<KeyedHash, usize> {
+    let mut needed = HashMap::new();
+    for set in tokens.filter_map(needs) {
+        *needed.entry(set).or_default() += 1;
+    }
+    needed
 }
 
 impl<R: Record> ShardImage<R> {
@@ -418,7 +492,7 @@ mod tests {
         let revision = image.position().revision + 1;
         let (hash, record) = token(number);
         let prepared = image.prepare(revision, revision * 10, vec![Effect::Token(hash, record)]).unwrap();
-        image.apply(prepared).unwrap();
+        image.apply(prepared);
     }
 
     #[test]
@@ -511,7 +585,7 @@ mod tests {
         let (seen, _) = pages(&mut image, |image, _| {
             if let Some(effects) = effects.take() {
                 let prepared = image.prepare(revision, 1, effects).unwrap();
-                image.apply(prepared).unwrap();
+                image.apply(prepared);
             }
         });
         let layout = image.position().layout;
@@ -556,7 +630,7 @@ mod tests {
         let effects =
             vec![Effect::User(alice, Some(record.clone())), Effect::User(bob, None), Effect::Settings(settings(9))];
         let prepared = image.prepare(101, 8, effects).unwrap();
-        image.apply(prepared).unwrap();
+        image.apply(prepared);
         assert_eq!((image.user(&alice), image.user(&bob)), (Some(&record), None));
         let Some(News::Changes { items, .. }) = image.news(Some(at), None) else { panic!() };
         let users = at.layout.users;
@@ -566,18 +640,52 @@ mod tests {
         assert!(items.iter().any(|item| item.bytes == [9] && item.revision == 101));
     }
 
+    fn with_set(number: u8, size: usize, state: TokenState) -> [Effect; 2] {
+        let set = KeyedHash::from_bytes([number; 32]);
+        let (hash, record) = token(u32::from(number));
+        let text = "x".repeat(size);
+        [
+            Effect::Restrictions(set, RestrictionsRecord { text }),
+            Effect::Token(hash, TokenRecord { restrictions: Some(set), state, ..record }),
+        ]
+    }
+
     #[test]
-    fn what_no_proxy_could_read_is_refused_before_it_is_shown() {
+    fn a_set_of_restrictions_stays_as_long_as_a_token_needs_it() {
+        let mut image = image(0);
+        let set = KeyedHash::from_bytes([1; 32]);
+        let (other, record) = token(77);
+        let mut change = |effects| {
+            let revision = image.position().revision + 1;
+            let prepared = image.prepare(revision, 1, effects).unwrap();
+            image.apply(prepared);
+            image.restrictions.find(&set).is_some()
+        };
+        assert!(change(with_set(1, 9, TokenState::Active).into()));
+        assert!(change(vec![Effect::Token(other, TokenRecord { restrictions: Some(set), ..record.clone() })]));
+        assert!(change(with_set(1, 9, TokenState::Deleted).into()), "the other one still needs it");
+        assert!(!change(vec![Effect::Token(other, TokenRecord { restrictions: None, ..record })]));
+        assert!(change(with_set(1, 9, TokenState::Active).into()));
+    }
+
+    #[test]
+    fn attack_sets_so_large_that_they_do_not_fit_their_shard() {
         let mut image = image(10);
-        let large = |number: u8| {
+        let at = image.position();
+        // All in one shard of 64, going by their first bits.
+        let effects = (0..40).flat_map(|number| with_set(number % 4 * 64 + number / 4, 64 * 1024, TokenState::Active));
+        let prepared = image.prepare(101, 1, effects.collect()).unwrap();
+        image.apply(prepared);
+        assert!(image.position().layout.restrictions.get() >= at.layout.restrictions.get());
+        let crowd = |number: u8| {
             let mut hash = [0; 32];
-            hash[31] = number;
+            hash[2] = number; // the same 16 bits before it
             Effect::Restrictions(KeyedHash::from_bytes(hash), RestrictionsRecord { text: "x".repeat(64 * 1024) })
         };
-        let prepared = image.prepare(101, 1, (0..3).map(large).collect()).unwrap();
-        image.apply(prepared).unwrap();
         let before = image.position();
-        assert!(image.prepare(102, 1, (3..30).map(large).collect()).is_err(), "one shard would be too large");
+        let refused = image.prepare(102, 1, (0..40).map(crowd).collect());
+        assert!(refused.is_err(), "nobody can choose hashes; if it came to that, the change would be refused");
         assert_eq!(image.position(), before);
+        assert!(matches!(image.news(Some(at), None), Some(News::Full { .. } | News::Changes { .. })));
     }
 }

@@ -108,15 +108,10 @@ impl Store {
         self.with_image(Image::settings)
     }
 
-    /// Shows a committed change in the image and wakes the proxies that wait for one. If it cannot be shown, the image
-    /// is not to be trusted any more.
-    pub(crate) fn publish(&self, prepared: Prepared) -> Result<(), ImageError> {
-        let shown = self.image_mut().apply(prepared);
-        match &shown {
-            Ok(()) => self.changed.send_modify(|count| *count += 1),
-            Err(_) => self.distrust_image(),
-        }
-        shown
+    /// Shows a committed change in the image and wakes the proxies that wait for one.
+    pub(crate) fn publish(&self, prepared: Prepared) {
+        self.image_mut().apply(prepared);
+        self.changed.send_modify(|count| *count += 1);
     }
 
     /// From now until a [`Self::reload`], nothing is said from the image: a proxy must not be told that it is current
@@ -239,7 +234,9 @@ async fn load_image(db: &DatabaseConnection, master: &MasterKey, sync_key: &Sync
         if let Ok(hash) = token.hash.as_slice().try_into() {
             token_records.push((KeyedHash::from_bytes(hash), tokens::record(token, owner, master)));
         }
-        restrictions.extend(tokens::restrictions(token, master));
+        if token.deleted_at.is_none() {
+            restrictions.extend(tokens::restrictions(token, master));
+        }
     }
     let (revision, tag) = (head.revision.cast_unsigned(), head.tag.cast_unsigned());
     Ok(Image::build(

@@ -215,7 +215,14 @@ fn l5_what_is_not_plain_json_is_refused_and_never_reaches_the_backend() {
         let call = world.request(Method::PUT, "/rest/filter").bearer(&token).header(name, value.as_bytes());
         call.body("application/json", good).send().assert_refused(403, "body_unreadable");
     }
-    // No body at all, and one that never ends.
+    // A form by its first type, which some backends read alone.
+    let form = r#"{"editable":false,"x":"&editable=true&"}"#;
+    let twice = world.request(Method::PUT, "/rest/filter").bearer(&token);
+    let twice = twice.header("content-type", b"application/x-www-form-urlencoded").body("application/x+json", form);
+    twice.send().assert_refused(403, "body_unreadable");
+    filter_call(&world, &token, "application/json", r#"{"editable":false,"Editable":true}"#)
+        .assert_refused(403, "body_unreadable");
+    // No body at all.
     call(&world, &token, "GET", "/rest/filter", None).assert_refused(403, "body_unreadable");
     assert_eq!(world.received("/rest/filter").len(), admitted);
 }
@@ -240,6 +247,7 @@ fn l5_a_large_body_arrives_whole_and_unchanged_and_one_past_the_limit_is_413() {
         "x".repeat(0x2000)
     );
     assert!(world.raw(chunked.as_bytes()).starts_with("HTTP/1.1 413"));
+    assert_eq!(world.counted("requests_total.verdict.refused.code.body_too_large"), 2);
     // Whom no restriction concerns is not limited by it.
     let free = restricted(&world, &["/rest/filter"]);
     filter_call(&world, &free, "application/json", &body(8192)).assert_user(Some("alice"));

@@ -185,21 +185,23 @@ impl ContextUser {
 }
 
 /// Whether content of this type and encoding is JSON that can be read as it is. A backend that takes it for something
-/// else, a form for instance, would see other fields.
-fn is_json<'a>(mut types: impl Iterator<Item = &'a [u8]>, encodings: impl Iterator<Item = &'a [u8]>) -> bool {
-    let plain = encodings.into_iter().all(|encoding| encoding.trim_ascii().eq_ignore_ascii_case(b"identity"));
-    let json = types.next().is_none_or(|value| {
-        let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let charsets_are_utf8 = parts.filter(|part| begins_with(part, b"charset")).all(|part| {
-            let value = part.split(|byte| *byte == b'=').nth(1).unwrap_or_default().trim_ascii();
-            value.eq_ignore_ascii_case(b"utf-8") || value.eq_ignore_ascii_case(b"\"utf-8\"")
-        });
-        let is_json = media_type == b"application/json"
-            || (media_type.starts_with(b"application/") && media_type.ends_with(b"+json"));
-        is_json && charsets_are_utf8
+/// else, a form for instance, would see other fields: so there must be one type, in which no reader finds another.
+fn is_json<'a>(mut types: impl Iterator<Item = &'a [u8]>, mut encodings: impl Iterator<Item = &'a [u8]>) -> bool {
+    let plain = encodings.all(|encoding| encoding.trim_ascii().eq_ignore_ascii_case(b"identity"));
+    let (Some(value), None) = (types.next(), types.next()) else {
+        return false;
+    };
+    let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(byte);
+    let suffixed = media_type.strip_prefix(b"application/").and_then(|subtype| subtype.strip_suffix(b"+json"));
+    let json = media_type == b"application/json"
+        || suffixed.is_some_and(|subtype| !subtype.is_empty() && subtype.iter().all(is_token));
+    let charsets_are_utf8 = parts.filter(|part| begins_with(part, b"charset")).all(|part| {
+        let value = part.split(|byte| *byte == b'=').nth(1).unwrap_or_default().trim_ascii();
+        value.eq_ignore_ascii_case(b"utf-8") || value.eq_ignore_ascii_case(b"\"utf-8\"")
     });
-    plain && json && types.next().is_none()
+    plain && json && charsets_are_utf8 && !value.contains(&b',') // two headers that a proxy has joined
 }
 
 fn begins_with(text: &[u8], start: &[u8]) -> bool {

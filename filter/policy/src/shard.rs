@@ -46,6 +46,11 @@ impl ShardCount {
         Self { bits: bits.clamp(Self::BITS_MIN, Self::BITS_MAX) }
     }
 
+    /// Twice as many, if they can be numbered.
+    pub fn doubled(self) -> Option<Self> {
+        Self::from_bits(self.bits.saturating_add(1))
+    }
+
     /// The number of shards.
     pub fn get(self) -> u32 {
         1u32.checked_shl(u32::from(self.bits)).unwrap_or(1)

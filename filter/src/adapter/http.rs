@@ -61,11 +61,8 @@ impl HttpContext for Http {
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match &self.state {
-            State::AwaitsBody { limit, request } if size > *limit => {
-                let action = refuse(DenyReason::BodyTooLarge, Some(request), None);
-                self.state = State::Done;
-                action
-            }
+            // There is no need to wait for the rest of it.
+            State::AwaitsBody { limit, .. } if size > *limit => self.judge_with_body(),
             State::AwaitsBody { .. } if !end_of_stream => Action::Pause,
             State::AwaitsBody { .. } => self.judge_with_body(),
             State::Done | State::Admitted => Action::Continue,

@@ -212,15 +212,29 @@ fn l5_the_body_is_awaited_only_if_it_can_be_read_and_is_small_enough() {
         Given { authorization: &bearer, known, headers, ..Given::default() }.verdict()
     };
     let awaits = || Ok("(awaits its body)".into());
-    assert_eq!(with_headers(&[]), awaits());
     assert_eq!(with_headers(&[("content-type", "application/json"), ("content-length", "1048576")]), awaits());
-    assert_eq!(with_headers(&[("content-length", "1048577")]), Err(DenyReason::BodyTooLarge));
+    let too_large = [("content-type", "application/json"), ("content-length", "1048577")];
+    assert_eq!(with_headers(&too_large), Err(DenyReason::BodyTooLarge));
+    assert_eq!(with_headers(&[]), Err(DenyReason::BodyUnreadable));
+    for content_type in [
+        "application/x-www-form-urlencoded,application/x+json",
+        "application/x-www-form-urlencoded +json",
+        "application/json;p=q,application/x-www-form-urlencoded",
+        "application/json;p=1,charset=utf-16",
+        "application/+json",
+        "application/json application/x-www-form-urlencoded",
+    ] {
+        let header = [("content-type", content_type)];
+        assert_eq!(with_headers(&header), Err(DenyReason::BodyUnreadable), "{content_type}");
+    }
+    let typed = |header| with_headers(&[("content-type", "application/json"), header]);
+    assert_eq!(typed(("content-encoding", "gzip")), Err(DenyReason::BodyUnreadable));
+    assert_eq!(typed(("content-encoding", "identity")), awaits());
+    assert_eq!(typed(("upgrade", "websocket")), Err(DenyReason::BodyUnreadable));
     for header in [
-        ("content-encoding", "gzip"),
         ("content-type", "text/plain"),
         ("content-type", "application/json; charset=utf-16"),
         ("content-type", "application/json, text/plain"),
-        ("upgrade", "websocket"),
     ] {
         assert_eq!(with_headers(&[header]), Err(DenyReason::BodyUnreadable), "{header:?}");
     }

@@ -24,8 +24,8 @@
 //! **Separators divide the text before anything else is read**, so two characters that are one within a regex, `\n`, are a
 //! separator there too: write `\x0a` for a line feed, and `[\\]n` for a backslash before an n.
 //!
-//! Refused, although the grammar would take it, is what nobody can have meant: a second method, white space before or
-//! after the regex of the path, and `[queryparam` or `[JsonData` where no suffix begins. Each would be a character class
+//! Refused, although the grammar would take it, is what nobody can have meant: a second method, `[^get]`, white space
+//! before or after the regex of the path, `==` or `::` in it, and `[queryparam` or `[JsonData` where no suffix begins. Each would be a character class
 //! with which the line holds never, or where it should not.
 
 use super::pattern::{Pattern, Problem};
@@ -192,6 +192,18 @@ impl<'a> Reader<'a> {
         }
         if let (Some(_), (Some(_), _)) = (method, self::method(text)) {
             return self.refuse(text, "a second method; write a line for each");
+        }
+        if let Some(name) = text.strip_prefix("[^").and_then(|rest| rest.split_once(']')).map(|(name, _)| name)
+            && METHODS.iter().any(|known| known.eq_ignore_ascii_case(name))
+        {
+            return self.refuse(text, "a method cannot be excluded; write a line for each method that is allowed");
+        }
+        self.no_mark_within(text)?;
+        if let Some(at) = ["::", "=="].into_iter().filter_map(|mark| text.find(mark)).min() {
+            let (_, from) = text.split_at(at);
+            let reason = "this looks like a suffix, which is written [QueryParam::NAME==REGEX] or \
+                          [JsonData::NAME==REGEX]; if it is meant, write ={2} or :{2}";
+            return self.refuse(from, reason);
         }
         self.pattern(text)
     }
@@ -496,6 +508,23 @@ mod tests {
         proptest::string::string_regex(&format!(r"(\[(get|POST|Put)\])?{regex}({suffix}){{0,3}}")).unwrap()
     }
 
+    #[test]
+    fn l7_what_looks_like_a_restriction_and_is_none_is_refused() {
+        for line in [
+            "[^delete]/rest/.*",
+            "[^GET].*",
+            ".*[ JsonData::editable==false]",
+            ".*[Query::permissions==true]",
+            ".*(JsonData::x==1)?",
+            "/rest/a==b",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+        for line in ["[^a]rest/.*", "/rest/a={2}b", "/rest/a:{2}b"] {
+            assert!(parsed(line).is_ok(), "{line}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text: String) {
@@ -533,9 +562,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4))]
 
         #[test]
-        fn most_generated_lines_parse(lines in proptest::collection::vec(line(), 64)) {
+        fn many_generated_lines_parse(lines in proptest::collection::vec(line(), 64)) {
             let good = lines.iter().filter(|line| parsed(line).is_ok()).count();
-            prop_assert!(good > 32, "{good}");
+            prop_assert!(good > 16, "{good}");
         }
     }
 }

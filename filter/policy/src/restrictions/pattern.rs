@@ -26,8 +26,8 @@ use regex_lite::{Error, Regex, RegexBuilder};
 pub(super) struct Pattern {
     text: Box<str>,
     whole: Regex,
-    /// States that it has at most.
-    states: usize,
+    /// Steps that it takes for a character at most.
+    steps: usize,
     /// Bytes that it has at most.
     size: usize,
 }
@@ -41,14 +41,16 @@ pub(super) struct Problem {
 
 impl Pattern {
     pub(super) fn new(text: &str) -> Result<Self, Problem> {
-        let outline = Outline::of(text);
+        let outline = Outline::of(text, |_| 1);
         build(text, NESTING_MAX, SIZE_MAX).map_err(|error| problem(text, &outline, &error))?;
         // The engine checks the estimate: a regex that has more states than its text showed does not fit.
         let estimate = outline.states.saturating_mul(BYTES_PER_STATE).saturating_add(BYTES_AROUND);
-        let built = whole(text, estimate).map(|whole| (whole, outline.states, estimate));
-        let built = built.or_else(|| Some((whole(text, WHOLE_SIZE_MAX)?, STATES_MAX, WHOLE_SIZE_MAX)));
-        let (whole, states, size) = built.ok_or(Problem { at: 0, reason: TOO_LARGE.into() })?;
-        Ok(Self { text: text.into(), whole, states, size })
+        // A class is one state, in which the engine looks at range after range: no more than it has characters.
+        let steps = Outline::of(text, |class| class).states;
+        let built = whole(text, estimate).map(|whole| (whole, steps, estimate));
+        let built = built.or_else(|| Some((whole(text, WHOLE_SIZE_MAX)?, STATES_MAX.max(steps), WHOLE_SIZE_MAX)));
+        let (whole, steps, size) = built.ok_or(Problem { at: 0, reason: TOO_LARGE.into() })?;
+        Ok(Self { text: text.into(), whole, steps, size })
     }
 
     /// The regex as it was written.
@@ -58,7 +60,8 @@ impl Pattern {
 
     /// Whether it holds for all of a value. It does not when there is not enough left to spend.
     pub(super) fn matches(&self, value: &str, work: &mut Work) -> bool {
-        work.pay(self.states.saturating_mul(value.len().saturating_add(1))) && self.whole.is_match(value)
+        let steps = self.steps.max(1).saturating_mul(value.len().saturating_add(1));
+        work.pay(steps.saturating_add(STEPS_A_MATCH)) && self.whole.is_match(value)
     }
 
     /// Bytes that it takes at most: itself, what the engine keeps for a search, and a third for all else.
@@ -108,6 +111,9 @@ fn whole(text: &str, size: usize) -> Option<Regex> {
         .ok()
 }
 
+/// Steps that a match costs, however short the value.
+const STEPS_A_MATCH: usize = 100;
+
 /// Where a regex went wrong. The engine says what, and not where.
 fn problem(text: &str, outline: &Outline, error: &Error) -> Problem {
     let same = |text: &str| build(text, NESTING_MAX, 0).is_err_and(|other| other == *error);
@@ -141,7 +147,8 @@ struct Outline {
 }
 
 impl Outline {
-    fn of(text: &str) -> Self {
+    /// `class` says how much a class counts that is written with so many bytes.
+    fn of(text: &str, class: fn(usize) -> usize) -> Self {
         let mut outline = Self { states: 0, open: None };
         // Of the innermost group: states of its last part, which a repetition repeats, and of all before that.
         let (mut last, mut before) = (0usize, 0usize);
@@ -165,7 +172,12 @@ impl Outline {
                     (before, last) = (before.saturating_add(last), 1);
                     let closed = match other {
                         '\\' => skip_escape(&mut rest),
-                        '[' => skip_class(&mut rest),
+                        '[' => {
+                            let closed = skip_class(&mut rest);
+                            let end = rest.peek().map_or(text.len(), |(at, _)| *at);
+                            last = class(end.saturating_sub(at));
+                            closed
+                        }
                         _ => true,
                     };
                     if !closed {
@@ -247,7 +259,8 @@ const BYTES_AROUND: usize = 512;
 const NESTING_MAX: u32 = 50;
 
 /// Steps of one judgement: what a thousand regexes of 60 characters take for a path of 300, or one such regex for a value
-/// of 300 kB. Regexes made to that end can keep a worker busy with them for a fifth of a second.
+/// of 300 kB. Regexes made to that end can keep a worker busy with them for a fifth of a second, and a request with a body
+/// is judged twice.
 const STEPS_MAX: usize = 20_000_000;
 
 const TOO_LARGE: &str = "the regex is too large once compiled: write less counted repetition ({m,n})";
@@ -366,12 +379,12 @@ mod tests {
         for regex in ["(?x)(?:abcdefgh){30} {30}", "(?x)(?:abc[ ](]d){30}", "(?x)(?:a{9} {9}) {9}"] {
             let pattern = Pattern::new(regex).unwrap();
             let real = (1..).find(|kilobytes| whole(regex, kilobytes * 1_024).is_some()).unwrap() * 1_024;
-            assert!(pattern.size >= real - 1_024 && pattern.states * 64 >= real - 2_048, "{regex} {pattern:?} {real}");
+            assert!(pattern.size >= real - 1_024 && pattern.steps * 64 >= real - 2_048, "{regex} {pattern:?} {real}");
         }
         for (regex, states) in
             [("abc", 3), ("a{10}", 31), (r"\x{41}{2}", 7), ("[a-z{9}]", 1), ("[]{9}]", 1), ("[[:alpha:]{9}]", 1)]
         {
-            assert_eq!(Outline::of(regex).states, states, "{regex}");
+            assert_eq!(Outline::of(regex, |_| 1).states, states, "{regex}");
         }
     }
 
