@@ -288,14 +288,25 @@ fn in_ascii(path: &[u8]) -> String {
     text
 }
 
-/// What a protected path must not hold: separators in disguise, and what ends a string or a path somewhere.
+/// What a protected path must not hold: separators in disguise, what ends a string or a path somewhere, and characters in
+/// disguise, for which a rule about the path would look in vain.
 fn holds_doubtful_bytes(path: &[u8]) -> bool {
     let decoded = percent_decoded(path);
     path.iter().any(|byte| matches!(byte, b';' | b'\\' | b'#'))
-        || holds_encoded(path, &[b"%2e", b"%5c", b"%25", b"%3b", b"%23", b"%3f"])
+        || holds_encoded(path, &[b"%5c", b"%25", b"%3b", b"%23", b"%3f"])
+        || path.windows(3).any(is_encoded_unreserved)
         || path.windows(2).any(|window| window.eq_ignore_ascii_case(b"%u"))
         || decoded.iter().any(u8::is_ascii_control)
         || core::str::from_utf8(&decoded).is_err()
+}
+
+/// Characters that nobody needs to encode (RFC 3986, section 2.3), and which normalising decodes.
+fn is_encoded_unreserved(window: &[u8]) -> bool {
+    let [b'%', high, low] = window else {
+        return false;
+    };
+    let value = hex(&[*high, *low]).and_then(|value| u8::try_from(value).ok());
+    value.is_some_and(|value| value.is_ascii_alphanumeric() || matches!(value, b'-' | b'.' | b'_' | b'~'))
 }
 
 fn holds_encoded(path: &[u8], encoded: &[&[u8]]) -> bool {
@@ -397,6 +408,8 @@ mod tests {
             "/rest/a%3b/b",
             "/rest/a%3fb",
             "/rest/a%23b",
+            "/rest/%53ECRET", // where a restriction says [^S].*
+            "/rest/a%2Db",
         ] {
             assert_eq!(area(path), Err(Ambiguous), "{path}");
         }
