@@ -320,6 +320,11 @@ impl<'a> Change<'a> {
     ) -> Result<tokens::Model, ChangeError> {
         expect_permit(permit, Action::EditToken)?;
         let TokenEdit { label, expires_at, read_only, ip_ranges, restrictions } = edit;
+        // One that has expired does not count against the limit; brought back, it does.
+        let expired = tokens::record(&token, owner, &self.store.master).is_expired(self.now);
+        if let (true, true, Some(owner)) = (expired, expires_at.is_some(), owner) {
+            self.expect_room_for_token(owner).await?;
+        }
         let mut row: tokens::ActiveModel = token.clone().into();
         if let Some(label) = label {
             row.label = Set(label.to_owned());

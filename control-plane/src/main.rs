@@ -44,8 +44,8 @@ enum Command {
         /// Address and port to listen on.
         #[arg(long, env = "TOKENGATE_LISTEN", default_value = "127.0.0.1:8081")]
         listen: SocketAddr,
-        /// Whether tokens stay as they were made. `false` (standard mode) lets their label, end and restrictions be
-        /// edited; changing it needs a restart.
+        /// Whether tokens stay as they were made. `false` (standard mode) lets their label, end, scope, addresses and
+        /// restrictions be edited; changing it needs a restart.
         #[arg(long, env = "TOKENGATE_SECURE_MODE", default_value_t = true, action = clap::ArgAction::Set)]
         secure_mode: bool,
         /// Form of the log lines on standard error; RUST_LOG chooses which (default: info).

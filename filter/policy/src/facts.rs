@@ -10,7 +10,7 @@ use crate::path::Area;
 use crate::request::ContextUser;
 use crate::restrictions::{Body, Set};
 use crate::settings::{FilterKeys, Identity};
-use crate::{Addresses, Binding, KeyedHash, Request, Settings, Timestamp, TokenRecord, UserRecord};
+use crate::{Addresses, Binding, KeyedHash, Request, Settings, Timestamp, TokenRecord, TokenState, UserRecord};
 use alloc::rc::Rc;
 use core::net::IpAddr;
 
@@ -151,9 +151,10 @@ impl Known {
             }
             _ => Found::NotLookedUp,
         };
-        // The control plane refuses restricted tokens whatever they are restricted to.
+        // The control plane refuses restricted tokens whatever they are restricted to, and a deleted one goes nowhere.
+        let is_active = token.record().is_some_and(|token| token.state == TokenState::Active);
         let restrictions = match token.record().and_then(|token| token.restrictions.as_ref()) {
-            Some(hash) if request.area() == Some(Area::Protected) => sources.restrictions(hash),
+            Some(hash) if request.area() == Some(Area::Protected) && is_active => sources.restrictions(hash),
             _ => Found::NotLookedUp,
         };
         let address = needs_address.then(|| sources.address()).flatten();

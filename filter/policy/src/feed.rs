@@ -217,17 +217,17 @@ pub struct Item<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Names a value of the snapshot.
+/// Names a value of the snapshot. In this order the values of a change are written: what a token needs before the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ItemKey {
-    /// The settings document.
-    Settings,
-    /// The shard of tokens with this number.
-    Tokens(u32),
-    /// The shard of users with this number.
-    Users(u32),
     /// The shard of sets of restrictions with this number.
     Restrictions(u32),
+    /// The shard of users with this number.
+    Users(u32),
+    /// The shard of tokens with this number.
+    Tokens(u32),
+    /// The settings document.
+    Settings,
 }
 
 impl Layout {

@@ -195,8 +195,11 @@ fn is_json<'a>(mut types: impl Iterator<Item = &'a [u8]>, mut encodings: impl It
     let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(byte);
     let suffixed = media_type.strip_prefix(b"application/").and_then(|subtype| subtype.strip_suffix(b"+json"));
-    let json = media_type == b"application/json"
-        || suffixed.is_some_and(|subtype| !subtype.is_empty() && subtype.iter().all(is_token));
+    // Some look at the beginning alone, and take `x-www-form-urlencoded+json` for a form.
+    let is_subtype = |subtype: &[u8]| {
+        !subtype.is_empty() && subtype.iter().all(is_token) && !subtype.starts_with(b"x-www-form-urlencoded")
+    };
+    let json = media_type == b"application/json" || suffixed.is_some_and(is_subtype);
     let charsets_are_utf8 = parts.filter(|part| begins_with(part, b"charset")).all(|part| {
         let value = part.split(|byte| *byte == b'=').nth(1).unwrap_or_default().trim_ascii();
         value.eq_ignore_ascii_case(b"utf-8") || value.eq_ignore_ascii_case(b"\"utf-8\"")

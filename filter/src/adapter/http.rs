@@ -24,8 +24,12 @@ pub(crate) struct Http {
 
 /// How far it is.
 enum State {
-    /// Nothing of it has come; or it was answered by us, or passed on.
-    Done,
+    /// Nothing of it has come.
+    New,
+    /// It was passed on.
+    Passed,
+    /// It was answered by us, and whatever of it still comes goes nowhere.
+    Answered,
     /// It is held back until its body is there, of which this much is looked at.
     AwaitsBody { request: Box<Request>, limit: usize },
     /// A token was admitted.
@@ -35,7 +39,7 @@ enum State {
 impl Http {
     /// Without a judge, since there is no configuration in force, everything is refused.
     pub(crate) fn new(judge: Option<Rc<Judge>>) -> Self {
-        Self { judge, state: State::Done }
+        Self { judge, state: State::New }
     }
 }
 
@@ -44,15 +48,15 @@ impl Context for Http {}
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
         let (Some(judge), Ok(all)) = (self.judge.clone(), host::request_headers()) else {
-            return refuse(DenyReason::ProxyFailure, None, None);
+            return self.refuse(DenyReason::ProxyFailure, None, None);
         };
         let request = Request::read(&all, judge.site());
         if request.asks_ready() {
+            self.state = State::Answered;
             return reply_ready(&judge);
         }
-        let body =
-            if end_of_stream || (host::is_nginx() && !request.announces_body()) { Body::None } else { Body::NotYet };
-        let judged = judge.judge(&request, body);
+        let no_body = end_of_stream || (host::is_nginx() && !request.announces_body());
+        let judged = judge.judge(&request, if no_body { Body::None } else { Body::NotYet });
         if matches!(judged.verdict, Verdict::NeedBody) {
             return self.hold_back(&judge, request, &judged);
         }
@@ -61,11 +65,10 @@ impl HttpContext for Http {
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match &self.state {
-            // There is no need to wait for the rest of it.
-            State::AwaitsBody { limit, .. } if size > *limit => self.judge_with_body(),
-            State::AwaitsBody { .. } if !end_of_stream => Action::Pause,
-            State::AwaitsBody { .. } => self.judge_with_body(),
-            State::Done | State::Admitted => Action::Continue,
+            // Past the limit there is no need to wait for the rest of it.
+            State::AwaitsBody { limit, .. } if end_of_stream || size > *limit => self.judge_with_body(),
+            State::AwaitsBody { .. } | State::Answered | State::New => Action::Pause,
+            State::Passed | State::Admitted => Action::Continue,
         }
     }
 
@@ -73,7 +76,8 @@ impl HttpContext for Http {
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         match &self.state {
             State::AwaitsBody { .. } => self.judge_with_body(),
-            State::Done | State::Admitted => Action::Continue,
+            State::Answered | State::New => Action::Pause,
+            State::Passed | State::Admitted => Action::Continue,
         }
     }
 
@@ -81,7 +85,7 @@ impl HttpContext for Http {
     /// come back without it.
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         if matches!(self.state, State::Admitted) && host::remove_response_header(b"set-cookie").is_err() {
-            return refuse(DenyReason::ProxyFailure, None, None);
+            return self.refuse(DenyReason::ProxyFailure, None, None);
         }
         Action::Continue
     }
@@ -93,7 +97,7 @@ impl Http {
         let edits = headers::edits(&judged.verdict, &request, judge.site(), None);
         if edits.map_err(|Unsigned| HostFailure).and_then(|edits| apply(&edits)).is_err() {
             judge.counters.verdict(&Verdict::Deny(DenyReason::ProxyFailure));
-            return refuse(DenyReason::ProxyFailure, Some(&request), None);
+            return self.refuse(DenyReason::ProxyFailure, Some(&request), None);
         }
         self.state = State::AwaitsBody { request: Box::new(request), limit: judged.body_limit() };
         // In NGINX a pause here would be for ever, and the body comes before anything goes to the backend.
@@ -103,14 +107,23 @@ impl Http {
     /// Record, settings and time are read again: the token may have been revoked while the body came.
     fn judge_with_body(&mut self) -> Action {
         let (State::AwaitsBody { request, limit }, Some(judge)) =
-            (std::mem::replace(&mut self.state, State::Done), self.judge.clone())
+            (std::mem::replace(&mut self.state, State::Answered), self.judge.clone())
         else {
-            return refuse(DenyReason::ProxyFailure, None, None);
+            return self.refuse(DenyReason::ProxyFailure, None, None);
         };
-        let judged = match host::request_body() {
-            Ok(body) if body.len() > limit => judge.judge(&request, Body::Unreadable).refused(DenyReason::BodyTooLarge),
-            Ok(body) => judge.judge(&request, Body::Bytes(&body)),
-            Err(HostFailure) => judge.judge(&request, Body::Unreadable),
+        let body = host::request_body();
+        let too_large = body.as_ref().is_ok_and(|body| body.len() > limit);
+        let judged = match &body {
+            Ok(body) if !too_large => judge.judge(&request, Body::Bytes(body)),
+            Ok(_) | Err(HostFailure) => judge.judge(&request, Body::Unreadable),
+        };
+        let judged = match judged.verdict {
+            Verdict::Deny(DenyReason::BodyUnreadable) if too_large => judged.refused(DenyReason::BodyTooLarge),
+            // Its credential is off already, and it is a token's no more: it cannot go on as it came.
+            Verdict::Pass => judged.refused(DenyReason::ProxyFailure),
+            // Asked for once more when there is no more to come.
+            Verdict::NeedBody => judged.refused(DenyReason::BodyUnreadable),
+            Verdict::Admit(_) | Verdict::Deny(_) => judged,
         };
         self.carry_out(&judge, &request, judged)
     }
@@ -135,11 +148,18 @@ impl Http {
                 self.state = State::Admitted;
                 Action::Continue
             }
-            Verdict::Pass => Action::Continue,
-            // Asked for once more when there is no more to come: it cannot be, and does not go on.
-            Verdict::NeedBody => refuse(DenyReason::BodyUnreadable, Some(request), None),
-            Verdict::Deny(reason) => refuse(reason, Some(request), judged.help_url(judge).as_deref()),
+            Verdict::Pass => {
+                self.state = State::Passed;
+                Action::Continue
+            }
+            Verdict::NeedBody => self.refuse(DenyReason::BodyUnreadable, Some(request), None),
+            Verdict::Deny(reason) => self.refuse(reason, Some(request), judged.help_url(judge).as_deref()),
         }
+    }
+
+    fn refuse(&mut self, reason: DenyReason, request: Option<&Request>, help_url: Option<&str>) -> Action {
+        self.state = State::Answered;
+        refuse(reason, request, help_url)
     }
 }
 

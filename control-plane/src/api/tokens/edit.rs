@@ -1,4 +1,4 @@
-//! `PATCH /api/v1/tokens/{id}`: changes label, end and restrictions of a token, one's own or, for sysadmins, anyone's. In
+//! `PATCH /api/v1/tokens/{id}`: changes label, end, scope, addresses and restrictions of a token, one's own or, for sysadmins, anyone's. In
 //! secure mode, which is the default, nobody does (S7).
 
 use super::validity::Wanted;

@@ -222,6 +222,7 @@ fn l5_the_body_is_awaited_only_if_it_can_be_read_and_is_small_enough() {
         "application/json;p=q,application/x-www-form-urlencoded",
         "application/json;p=1,charset=utf-16",
         "application/+json",
+        "application/x-www-form-urlencoded+json",
         "application/json application/x-www-form-urlencoded",
     ] {
         let header = [("content-type", content_type)];
