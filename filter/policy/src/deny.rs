@@ -115,7 +115,7 @@ reasons! {
     BadQuery = 400 "bad_query" "The query cannot be read: send it as UTF-8, percent-encoded.",
     /// A restriction looks at the body, and that, or the field in it, cannot be read (L5).
     BodyUnreadable = 403 "body_unreadable"
-        "A restriction of this API token looks at the body: send plain JSON with each field once.",
+        "A restriction of this API token looks at the body: send it as application/json, uncompressed, each field once.",
     /// A restriction looks at the body, and that is beyond `body_limit` (L5).
     BodyTooLarge = 413 "body_too_large" "A restriction of this API token looks at the body, and that is too large.",
     /// The proxy failed at something the filter asked of it (principle 3).
