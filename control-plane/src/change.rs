@@ -17,7 +17,7 @@ use crate::store::{Store, audit, credentials, feed_head, random_number, settings
 use policy::credential::BackendCredential;
 use policy::record::{PROGRAM, folded};
 use policy::restrictions;
-use policy::{DenyReason, FilterKeys, IpRule, KeyedHash, Settings, Timestamp, still_stands};
+use policy::{DenyReason, FilterKeys, IpRule, KeyedHash, Settings, Timestamp};
 use sea_orm::ActiveValue::{self, NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
@@ -366,7 +366,7 @@ impl<'a> Change<'a> {
             at: Set(tokens::stored(self.now)),
             document: Set(settings.to_json().to_string()),
         };
-        let before = settings::in_force(&self.transaction).await?.to_json();
+        let before = self.store.settings().0.to_json();
         let version = settings::Entity::insert(row).exec(&self.transaction).await?.last_insert_id;
         let after = settings.to_json();
         let changed = |of: &Json, other: &Json| -> Json {
@@ -408,7 +408,7 @@ impl<'a> Change<'a> {
         self.record(permit, if user.is_some() { name } else { "/everyone" }, detail).await?;
         match user {
             Some(user) => self.show_user(user).await?,
-            None => self.show_settings(settings::in_force(&self.transaction).await?).await?,
+            None => self.show_settings(self.store.settings().0.clone()).await?,
         }
         Ok(true)
     }
@@ -487,10 +487,9 @@ impl<'a> Change<'a> {
             .filter(tokens::Column::Imported.eq(false))
             .all(&self.transaction)
             .await?;
-        let settings = &self.store.settings().0;
         Ok(candidates.iter().any(|token| {
             let owner = sysadmins.iter().find(|user| Some(user.id) == token.owner_id);
-            still_stands(&tokens::record(token, owner, &self.store.master), None, settings, self.now).is_ok()
+            self.store.still_stands(token, owner, None, self.now).is_ok()
         }))
     }
 
@@ -531,10 +530,10 @@ impl<'a> Change<'a> {
 
     fn show(&mut self, token: &tokens::Model, owner: Option<&users::Model>) {
         if let Ok(hash) = token.hash.as_slice().try_into() {
-            let master = &self.store.master;
-            let restrictions = tokens::restrictions(token, master).filter(|_| token.deleted_at.is_none());
+            let record = tokens::record(token, owner, &self.store.master);
+            let restrictions = tokens::restrictions(token, &record);
             self.effects.extend(restrictions.map(|(hash, record)| Effect::Restrictions(hash, record)));
-            self.effects.push(Effect::Token(KeyedHash::from_bytes(hash), tokens::record(token, owner, master)));
+            self.effects.push(Effect::Token(KeyedHash::from_bytes(hash), record));
         }
     }
 
@@ -582,14 +581,8 @@ async fn who(
     if token.owner_id != Some(holder.id) || user.name_folded.is_none() {
         return Err(gone());
     }
-    let context_user = actor_id.map(|_| users::record(&user, None));
-    still_stands(
-        &tokens::record(&token, Some(&holder), &store.master),
-        context_user.as_ref(),
-        &store.settings().0,
-        now,
-    )
-    .map_err(ChangeError::Denied)?;
+    let context_user = actor_id.map(|_| &user);
+    store.still_stands(&token, Some(&holder), context_user, now).map_err(ChangeError::Denied)?;
     let on_behalf_of = actor_id.map(|_| user.name.clone());
     let actor = Actor { name: holder.name, token_id: Some(token_id), request_id, on_behalf_of };
     Ok((actor, Some(user)))

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::image::{Image, ImageError, Prepared};
 use crate::keys::{self, MasterKey};
 use policy::feed::SyncKey;
-use policy::{FilterKeys, KeyedHash, Settings};
+use policy::{DenyReason, FilterKeys, KeyedHash, Settings, Timestamp, still_stands};
 use sea_orm::sea_query::ExprTrait as _;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
@@ -106,6 +106,19 @@ impl Store {
     /// The settings in force, and the keys.
     pub(crate) fn settings(&self) -> Arc<(Settings, FilterKeys)> {
         self.with_image(Image::settings)
+    }
+
+    /// Whether a token, by the rules that need no request, still lets its owner manage: on behalf of another user, if one
+    /// is given.
+    pub(crate) fn still_stands(
+        &self,
+        token: &tokens::Model,
+        owner: Option<&users::Model>,
+        on_behalf_of: Option<&users::Model>,
+        now: Timestamp,
+    ) -> Result<(), DenyReason> {
+        let user = on_behalf_of.map(|user| users::record(user, None));
+        still_stands(&tokens::record(token, owner, &self.master), user.as_ref(), &self.settings().0, now)
     }
 
     /// Shows a committed change in the image and wakes the proxies that wait for one.
@@ -232,10 +245,9 @@ async fn load_image(db: &DatabaseConnection, master: &MasterKey, sync_key: &Sync
     for token in &tokens {
         let owner = token.owner_id.and_then(|owner| users.get(&owner));
         if let Ok(hash) = token.hash.as_slice().try_into() {
-            token_records.push((KeyedHash::from_bytes(hash), tokens::record(token, owner, master)));
-        }
-        if token.deleted_at.is_none() {
-            restrictions.extend(tokens::restrictions(token, master));
+            let record = tokens::record(token, owner, master);
+            restrictions.extend(tokens::restrictions(token, &record));
+            token_records.push((KeyedHash::from_bytes(hash), record));
         }
     }
     let (revision, tag) = (head.revision.cast_unsigned(), head.tag.cast_unsigned());

@@ -10,9 +10,7 @@ const ISSUE: &str = "/rest/api/2/issue/JRA-1";
 fn behind_a_proxy() -> (World, Token) {
     let mut world = World::prepare(2);
     world.edit_config("xff_num_trusted_hops: 0", "xff_num_trusted_hops: 1");
-    world.start_control_plane();
-    world.start_envoy();
-    world.wait_until_ready();
+    world.start_both();
     let token = world.token_for("alice");
     (world, token)
 }

@@ -122,9 +122,7 @@ fn curl_lines_of_the_products_guides_do_what_their_captions_say() {
 fn a_curl_line_with_a_context_path() {
     let mut world = World::prepare(1);
     world.edit_config(r#""context_path": """#, r#""context_path": "/jira""#);
-    world.start_control_plane();
-    world.start_envoy();
-    world.wait_until_ready();
+    world.start_both();
     world.create_user("alice");
     world.import_token("qt3sumg4gd8r47n98tcnmuarnfufviog", "alice");
     let bearer = "Authorization: Bearer qt3sumg4gd8r47n98tcnmuarnfufviog";

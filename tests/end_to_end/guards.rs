@@ -123,8 +123,6 @@ fn a_configuration_that_is_wrong_is_refused_with_its_reason_and_envoy_does_not_s
 fn a_configuration_with_an_unknown_field_works_and_says_so() {
     let mut world = World::prepare(1);
     world.edit_config(r#""proxy_name": "envoy","#, r#""proxy_name": "envoy", "from_the_future": true,"#);
-    world.start_control_plane();
-    world.start_envoy();
-    world.wait_until_ready();
+    world.start_both();
     assert!(world.log("envoy").contains(r#"unknown field in the plugin configuration, ignored: "from_the_future""#));
 }

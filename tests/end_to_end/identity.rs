@@ -88,9 +88,7 @@ fn u6_an_assertion_says_who_is_calling_and_a_standard_library_verifies_it() {
 fn u6_an_assertion_can_go_as_authorization_bearer() {
     let mut world = World::prepare(1);
     world.edit_config(r#""assertion": "x-tokengate-assertion""#, r#""assertion": "authorization""#);
-    world.start_control_plane();
-    world.start_envoy();
-    world.wait_until_ready();
+    world.start_both();
     let token = world.token_for("alice");
     world.set(&json!({ "identity": "assertion" }));
     let reply = world.get(ISSUE).bearer(&token).send();
@@ -321,9 +319,7 @@ fn with_a_recorder_in_the_control_planes_place() -> (World, Recorder) {
     let cluster = config[at..end].to_owned();
     let elsewhere = cluster.replace(&control, &format!("port_value: {}", recorder.port()));
     world.edit_config(&cluster, &elsewhere);
-    world.start_control_plane();
-    world.start_envoy();
-    world.wait_until_ready();
+    world.start_both();
     (world, recorder)
 }
 

@@ -181,9 +181,7 @@ impl Tried {
         for (from, to) in settings {
             world.edit_config(from, to);
         }
-        world.start_control_plane();
-        world.start_envoy();
-        world.wait_until_ready();
+        world.start_both();
         let tokens = Tokens::of(&world);
         recorder.take();
 

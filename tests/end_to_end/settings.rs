@@ -4,12 +4,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tests::{StopWhenDropped, Token, World, eventually, eventually_within};
+use tests::{StopWhenDropped, Token, UNKNOWN_TOKEN as UNKNOWN, World, eventually, eventually_within};
 
 const ISSUE: &str = "/rest/api/2/issue/JRA-1";
-
-/// A token of our format, with a right checksum, that nobody has.
-const UNKNOWN: &str = "tgt_1FPc9b5c5QdpH4zZv03tchG8AluSK9wTi3GMj7K";
 
 const FOREIGN: &str = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln";
 
@@ -291,9 +288,7 @@ fn principle_5_encoded_slashes_are_refused_or_kept_as_the_setting_says() {
     let mut world = World::prepare(2);
     let action = "path_with_escaped_slashes_action: ";
     world.edit_config(&format!("{action}REJECT_REQUEST"), &format!("{action}KEEP_UNCHANGED"));
-    world.start_control_plane();
-    world.start_envoy();
-    world.wait_until_ready();
+    world.start_both();
     let token = world.token_for("alice");
     let branch = "/rest/branches/feature%2Fone";
     world.get(branch).bearer(&token).send().assert_refused(400, "ambiguous_path");

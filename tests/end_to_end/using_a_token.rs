@@ -2,12 +2,9 @@
 
 use reqwest::Method;
 use serde_json::json;
-use tests::{World, eventually};
+use tests::{UNKNOWN_TOKEN as UNKNOWN, World, eventually};
 
 const ISSUE: &str = "/rest/api/2/issue/JRA-1";
-
-/// A token of our format, with a right checksum, that nobody has.
-const UNKNOWN: &str = "tgt_1FPc9b5c5QdpH4zZv03tchG8AluSK9wTi3GMj7K";
 
 #[test]
 fn u1_u2_basic_and_bearer_are_admitted_and_the_backend_gets_the_identity_in_place_of_the_token() {
@@ -184,9 +181,7 @@ fn u6_attack_identity_headers_do_not_arrive_even_without_the_first_guard() {
     ] {
         world.edit_config(&format!("- remove: {name}\n"), "- remove: x-nothing\n");
     }
-    world.start_control_plane();
-    world.start_envoy();
-    world.wait_until_ready();
+    world.start_both();
     assert_forgeries_never_arrive(&world);
 }
 

@@ -13,5 +13,6 @@ pub mod stack;
 mod world;
 
 pub use world::{
-    Call, Reply, StopWhenDropped, Token, World, basic, client, eventually, eventually_within, free_port, in_seconds,
+    Call, Reply, StopWhenDropped, Token, UNKNOWN_TOKEN, World, basic, client, eventually, eventually_within, free_port,
+    in_seconds,
 };

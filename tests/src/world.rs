@@ -38,9 +38,7 @@ impl World {
     /// Everything running and ready, Envoy with so many workers.
     pub fn start_with_workers(workers: u32) -> Self {
         let mut world = Self::prepare(workers);
-        world.start_control_plane();
-        world.start_envoy();
-        world.wait_until_ready();
+        world.start_both();
         world
     }
 
@@ -76,6 +74,13 @@ impl World {
     /// Envoy's configuration as it stands.
     pub fn config(&self) -> &str {
         &self.config
+    }
+
+    /// Starts control plane and Envoy, and waits until the filter has a snapshot.
+    pub fn start_both(&mut self) {
+        self.start_control_plane();
+        self.start_envoy();
+        self.wait_until_ready();
     }
 
     /// Starts the control plane and waits until it answers.
@@ -325,6 +330,9 @@ impl AsRef<str> for Token {
         &self.text
     }
 }
+
+/// A token of our format, with a right checksum, that nobody has.
+pub const UNKNOWN_TOKEN: &str = "tgt_1FPc9b5c5QdpH4zZv03tchG8AluSK9wTi3GMj7K";
 
 /// The value of `Authorization` for a user and a token or password.
 pub fn basic(user: &str, secret: &str) -> String {

@@ -20,7 +20,7 @@ use policy::restrictions::{Body, Set};
 use policy::settings::Audience;
 use policy::{
     DenyReason, Facts, Found, KeyedHash, Known, Request, Site, Snapshot, Sources, Timestamp, TokenRecord, UserRecord,
-    Verdict, decide, still_stands,
+    Verdict, decide,
 };
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use std::net::IpAddr;
@@ -160,9 +160,7 @@ async fn known(
         })?),
     };
     // Again, since a proxy may have judged by an older snapshot.
-    let seen = context_user.as_ref().map(|user| users::record(user, None));
-    still_stands(&tokens::record(&token, Some(&holder), &store.master), seen.as_ref(), &store.settings().0, now)
-        .map_err(ApiError::Denied)?;
+    store.still_stands(&token, Some(&holder), context_user.as_ref(), now).map_err(ApiError::Denied)?;
     let actor_id = context_user.is_some().then_some(holder.id);
     Ok(Caller { user: context_user.unwrap_or(holder), actor_id, token_id, request_id })
 }

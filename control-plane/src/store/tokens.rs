@@ -75,10 +75,11 @@ pub(crate) fn record(token: &Model, owner: Option<&users::Model>, master: &Maste
     }
 }
 
-/// The set of restrictions of a token, if it has one, and the hash under which the proxies find it.
-pub(crate) fn restrictions(token: &Model, master: &MasterKey) -> Option<(KeyedHash, RestrictionsRecord)> {
-    let text = token.restrictions.clone()?;
-    Some((master.restrictions_hash(&text), RestrictionsRecord { text }))
+/// The set of restrictions that the proxies need for a token, and the hash under which they find it. A deleted token needs
+/// none: it is refused before.
+pub(crate) fn restrictions(token: &Model, record: &TokenRecord) -> Option<(KeyedHash, RestrictionsRecord)> {
+    let (hash, text) = (record.restrictions?, token.restrictions.clone()?);
+    (token.deleted_at.is_none()).then_some((hash, RestrictionsRecord { text }))
 }
 
 /// Address rules as they are stored.

@@ -77,6 +77,16 @@ impl<R> Found<R> {
             Self::NotLookedUp | Self::Nothing | Self::Unreadable => None,
         }
     }
+
+    /// What is found by what was found.
+    pub fn and_then<S>(&self, next: impl FnOnce(&R) -> Found<S>) -> Found<S> {
+        match self {
+            Self::Record(record) => next(record),
+            Self::NotLookedUp => Found::NotLookedUp,
+            Self::Nothing => Found::Nothing,
+            Self::Unreadable => Found::Unreadable,
+        }
+    }
 }
 
 /// What is known of the token, the users and the address of one request.
@@ -137,16 +147,11 @@ impl Known {
         };
         let credential = match token.record() {
             Some(token) if settings.identity == Identity::Credential && request.area() == Some(Area::Protected) => {
-                let owner = match (&context_user, &token.binding) {
-                    (Found::NotLookedUp, Binding::User(owner)) => look_up_user(&owner.name),
-                    (Found::NotLookedUp, Binding::Unbound) => caller.clone(),
-                    (context_user, _) => context_user.clone(),
-                };
-                match owner {
-                    Found::Record(user) => keys.credential_of(&user),
-                    Found::Nothing => Found::Nothing,
-                    Found::NotLookedUp => Found::NotLookedUp,
-                    Found::Unreadable => Found::Unreadable,
+                let credential_of = |user: &UserRecord| keys.credential_of(user);
+                match (&context_user, &token.binding) {
+                    (Found::NotLookedUp, Binding::User(owner)) => look_up_user(&owner.name).and_then(credential_of),
+                    (Found::NotLookedUp, Binding::Unbound) => caller.and_then(credential_of),
+                    (context_user, _) => context_user.and_then(credential_of),
                 }
             }
             _ => Found::NotLookedUp,

@@ -94,8 +94,7 @@ impl HttpContext for Http {
 impl Http {
     /// While it waits, it carries neither the credential nor an identity, nor the mark by which it would go on.
     fn hold_back(&mut self, judge: &Judge, request: Request, judged: &Judged) -> Action {
-        let edits = headers::edits(&judged.verdict, &request, judge.site(), None);
-        if edits.map_err(|Unsigned| HostFailure).and_then(|edits| apply(&edits)).is_err() {
+        if edit(judge, &request, judged).is_err() {
             judge.counters.verdict(&Verdict::Deny(DenyReason::ProxyFailure));
             return self.refuse(DenyReason::ProxyFailure, Some(&request), None);
         }
@@ -130,11 +129,7 @@ impl Http {
 
     /// Does what the verdict says: edits the headers, counts, logs, and lets go on or answers.
     fn carry_out(&mut self, judge: &Judge, request: &Request, mut judged: Judged) -> Action {
-        let edited = judged.assertion().and_then(|assertion| {
-            let edits = headers::edits(&judged.verdict, request, judge.site(), assertion.as_deref());
-            apply(&edits.map_err(|Unsigned| HostFailure)?)
-        });
-        if edited.is_err() {
+        if edit(judge, request, &judged).is_err() {
             judged = judged.refused(DenyReason::ProxyFailure);
         }
         judge.counters.verdict(&judged.verdict);
@@ -163,8 +158,11 @@ impl Http {
     }
 }
 
-fn apply(edits: &[HeaderEdit]) -> Result<(), HostFailure> {
-    edits.iter().try_for_each(|edit| match edit {
+/// Edits the headers as the verdict wants them.
+fn edit(judge: &Judge, request: &Request, judged: &Judged) -> Result<(), HostFailure> {
+    let assertion = judged.assertion()?;
+    let edits = headers::edits(&judged.verdict, request, judge.site(), assertion.as_deref());
+    edits.map_err(|Unsigned| HostFailure)?.iter().try_for_each(|edit| match edit {
         HeaderEdit::Set { name, value } => host::set_request_header(name.as_bytes(), value.expose()),
         HeaderEdit::Blank { name } => host::blank_request_header(name),
     })
