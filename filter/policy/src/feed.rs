@@ -1,16 +1,21 @@
-//! What proxy and control plane say to each other: one question, one answer, each authenticated.
+//! What proxy and control plane say to each other, each authenticated: questions for what is new, and reports of usage.
 //!
 //! ```text
 //! proxy                                                             control plane
 //!   GET /feed/v1  x-tokengate-ask: base64(Ask)  x-tokengate-mac: base64(HMAC of method, path and Ask)
 //!   ───────────────────────────────────────────────────────────────▶  held until there is something newer, or 20 s
 //!   ◀───────────────────────────────────────────────────────────────  200, body: HMAC (32 bytes) ‖ Answer
+//!
+//!   POST /feed/v1/usage  body: HMAC (32 bytes) ‖ Report
+//!   ───────────────────────────────────────────────────────────────▶  taken in, once
+//!   ◀───────────────────────────────────────────────────────────────  200, body: HMAC (32 bytes) ‖ Receipt
 //! ```
 //!
-//! Question and answer are postcard behind one byte of version, and the HMAC is over exactly the bytes that are then
-//! read: there is no second form that two parsers could read differently. Each direction has a key of its own, both
-//! derived from the sync key. An answer repeats the question's nonce and instance, so an old answer, or another
-//! proxy's, is worth nothing. Whatever fails to open is discarded, and nothing in it has been looked at.
+//! All of it is postcard behind one byte of version, and the HMAC is over exactly the bytes that are then read: there is
+//! no second form that two parsers could read differently. Each direction has a key of its own, both derived from the
+//! sync key, and each of the four kinds begins its HMAC with its own name. An answer repeats the question's nonce and
+//! instance, so an old answer, or another proxy's, is worth nothing. Whatever fails to open is discarded, and nothing
+//! in it has been looked at.
 
 use crate::hash::{hmac_sha256, hmac_sha256_matches};
 use crate::shard::SHARD_LEN_MAX;
@@ -25,6 +30,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// The path of the feed on the control plane.
 pub const PATH: &str = "/feed/v1";
 
+/// The path for reports of usage.
+pub const USAGE_PATH: &str = "/feed/v1/usage";
+
 /// The header that carries the [`Ask`], in base64.
 pub const ASK_HEADER: &str = "x-tokengate-ask";
 
@@ -37,8 +45,21 @@ pub const PAGE_LEN: usize = 512 * 1024;
 /// Bytes an answer may have: a page, one shard more, and the settings.
 pub const ANSWER_LEN_MAX: usize = PAGE_LEN + SHARD_LEN_MAX + crate::settings::SETTINGS_LEN_MAX + 4096;
 
+/// Bytes of usage that a report holds before the next one begins.
+pub const REPORT_LEN: usize = 512 * 1024;
+
+/// Bytes of one batch of usage.
+pub const BATCH_LEN_MAX: usize = 64 * 1024;
+
+/// Bytes a report may have: what it holds, one batch more, and its head.
+pub const REPORT_LEN_MAX: usize = REPORT_LEN + BATCH_LEN_MAX + 8192;
+
 /// Bytes of a proxy's configured name.
 pub const NAME_LEN_MAX: usize = 64;
+
+/// How long after it was put in force a position counts as acknowledged, in milliseconds: no worker decides from
+/// anything older by then (the filter looks at the head at least every 20).
+pub const ACKNOWLEDGED_AFTER_MS: u64 = 40;
 
 /// Seconds for which the control plane holds a question to which there is nothing new to answer.
 pub const HOLD_SECONDS: u64 = 20;
@@ -47,9 +68,12 @@ pub const HOLD_SECONDS: u64 = 20;
 /// only keeps recorded questions from being played again for ever.
 pub const CLOCK_DIFFERENCE_MAX_MS: u64 = 15 * 60 * 1000;
 
-/// Version 1 knew tokens alone; it was never released.
-const VERSION: u8 = 2;
+/// Versions 1 and 2 knew less; they were never released.
+const VERSION: u8 = 3;
 const MAC_LEN: usize = 32;
+
+/// Bytes before the news in an answer: HMAC, version, nonce, instance, time.
+const ANSWER_HEAD_LEN: usize = MAC_LEN + 1 + 16 + 16 + 8;
 
 /// The secret that proxy and control plane share.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -136,10 +160,56 @@ pub struct Ask {
     pub sent_at: Timestamp,
     /// Random, never used twice; the answer repeats it.
     pub nonce: [u8; 16],
-    /// What is in force there: at the same time the acknowledgement that every worker decides from it.
+    /// Counts the questions of this proxy process, so that a recorded one is known when it is played again.
+    pub number: u64,
+    /// What is in force there.
     pub at: Option<Position>,
-    /// The page of a full sync that is wanted next; `None`: changes since `at`.
+    /// For how long it has been, in milliseconds: what [`ACKNOWLEDGED_AFTER_MS`] counts from.
+    pub in_force_ms: u64,
+    /// The page of a full sync that is wanted next; `None`: changes since `at`, or everything, by `all`.
     pub cursor: Option<Cursor>,
+    /// What is in force cannot be built upon: everything is wanted anew.
+    pub all: bool,
+    /// For how long the proxy goes on deciding if it hears nothing, in milliseconds; `None`: for ever.
+    pub trusts_ms: Option<u64>,
+    /// Pages that are missing in what is in force, since no VM survived them.
+    pub left_out: u16,
+    /// How many workers it has.
+    pub workers: u16,
+    /// The version of the filter.
+    pub version: String,
+}
+
+/// What a proxy reports of the calls that it judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report<'a> {
+    /// Which sync key ([`SyncKey::id`]).
+    pub key_id: u32,
+    /// The proxy process.
+    pub instance: [u8; 16],
+    /// Its name.
+    #[serde(borrow)]
+    pub name: &'a str,
+    /// The time at the proxy.
+    pub sent_at: Timestamp,
+    /// Random, never used twice.
+    pub nonce: [u8; 16],
+    /// The number of the first batch; the others follow it. Each number is one batch for ever, whatever VM brings it.
+    pub first: u64,
+    /// Batches ([`crate::usage::entries`]).
+    #[serde(borrow)]
+    pub batches: Vec<&'a [u8]>,
+}
+
+/// What the control plane answers to a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The report's.
+    pub nonce: [u8; 16],
+    /// The report's.
+    pub instance: [u8; 16],
+    /// All batches before this number are taken in, and need not come again.
+    pub taken: u64,
 }
 
 /// Where a full sync stands. The control plane makes it; the proxy only brings it back.
@@ -163,7 +233,7 @@ impl Cursor {
 }
 
 /// What the control plane answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
     /// The question's.
     pub nonce: [u8; 16],
@@ -172,11 +242,10 @@ pub struct Answer<'a> {
     /// The time at the control plane.
     pub server_time: Timestamp,
     /// What it is.
-    #[serde(borrow)]
     pub news: News<'a>,
 }
 
-/// The content of an answer.
+/// The content of an answer. Values come last, so that the rest can be read without them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum News<'a> {
     /// Nothing newer than the question's `at`.
@@ -261,52 +330,139 @@ impl Ask {
         Some((bytes, mac))
     }
 
-    /// The id of the key that a question claims to be sealed with. Believe nothing else of it: this is for the log.
-    pub fn claimed_key_id(bytes: &[u8]) -> Option<u32> {
-        let (version, rest) = bytes.split_first()?;
-        let (key_id, _) = postcard::take_from_bytes(rest).ok()?;
-        (*version == VERSION).then_some(key_id)
-    }
-
     /// Opens a question: `None` for anything that was not sealed with this key.
     pub fn open(bytes: &[u8], mac: &[u8], key: &SyncKey) -> Option<Self> {
         if !hmac_sha256_matches(&key.ask_key(), &[ASK_CONTEXT, bytes], mac) {
             return None;
         }
-        let (version, rest) = bytes.split_first()?;
-        let ask: Self = postcard::from_bytes(rest).ok()?;
-        (*version == VERSION && ask.name.len() <= NAME_LEN_MAX).then_some(ask)
+        let ask: Self = postcard::from_bytes(of_this_version(bytes)?).ok()?;
+        (ask.name.len() <= NAME_LEN_MAX && ask.version.len() <= NAME_LEN_MAX).then_some(ask)
     }
 }
 
-/// Method and path belong to what is authenticated; this feed has one of each.
+/// The id of the key that a question or report (without its HMAC) claims to be sealed with. Believe nothing else of it:
+/// this is for the log.
+pub fn claimed_key_id(bytes: &[u8]) -> Option<u32> {
+    postcard::take_from_bytes(of_this_version(bytes)?).ok().map(|(key_id, _)| key_id)
+}
+
+fn of_this_version(bytes: &[u8]) -> Option<&[u8]> {
+    let (version, rest) = bytes.split_first()?;
+    (*version == VERSION).then_some(rest)
+}
+
+// What an HMAC begins with. Method and path belong to what is authenticated.
 const ASK_CONTEXT: &[u8] = b"GET /feed/v1\n";
+const ANSWER_CONTEXT: &[u8] = b"answer to GET /feed/v1\n";
+const REPORT_CONTEXT: &[u8] = b"POST /feed/v1/usage\n";
+const RECEIPT_CONTEXT: &[u8] = b"answer to POST /feed/v1/usage\n";
+
+impl<'a> Report<'a> {
+    /// The body of the report.
+    pub fn seal(&self, key: &SyncKey) -> Option<Vec<u8>> {
+        seal(self, &key.ask_key(), REPORT_CONTEXT)
+    }
+
+    /// Opens a report: `None` for anything that was not sealed with this key.
+    pub fn open(bytes: &'a [u8], key: &SyncKey) -> Option<Self> {
+        let report: Self = open(bytes, &key.ask_key(), REPORT_CONTEXT)?;
+        (report.name.len() <= NAME_LEN_MAX).then_some(report)
+    }
+}
+
+impl Receipt {
+    /// The body of the receipt.
+    pub fn seal(&self, key: &SyncKey) -> Option<Vec<u8>> {
+        seal(self, &key.answer_key(), RECEIPT_CONTEXT)
+    }
+
+    /// Opens the receipt for the report with this nonce: `None` for anything else.
+    pub fn open(bytes: &[u8], nonce: [u8; 16], instance: [u8; 16], key: &SyncKey) -> Option<Self> {
+        let receipt: Self = open(bytes, &key.answer_key(), RECEIPT_CONTEXT)?;
+        (receipt.nonce == nonce && receipt.instance == instance).then_some(receipt)
+    }
+}
+
+fn seal(message: &impl Serialize, key: &[u8; 32], context: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = alloc::vec![0; MAC_LEN];
+    bytes.push(VERSION);
+    with_mac(postcard::to_extend(message, bytes).ok()?, key, context)
+}
+
+fn open<'a, T: Deserialize<'a>>(bytes: &'a [u8], key: &[u8; 32], context: &[u8]) -> Option<T> {
+    postcard::from_bytes(of_this_version(authentic(bytes, key, context)?)?).ok()
+}
+
+/// Puts the HMAC of what follows it in its place.
+fn with_mac(mut bytes: Vec<u8>, key: &[u8; 32], context: &[u8]) -> Option<Vec<u8>> {
+    let (mac, message) = bytes.split_at_mut_checked(MAC_LEN)?;
+    mac.copy_from_slice(&hmac_sha256(key, &[context, message]));
+    Some(bytes)
+}
+
+/// What stands behind the HMAC, if that is right.
+fn authentic<'a>(bytes: &'a [u8], key: &[u8; 32], context: &[u8]) -> Option<&'a [u8]> {
+    let (mac, message) = bytes.split_at_checked(MAC_LEN)?;
+    hmac_sha256_matches(key, &[context, message], mac).then_some(message)
+}
 
 impl<'a> Answer<'a> {
-    /// The body of the answer.
+    /// The body of the answer. Its head has a fixed length, so that what follows is the same bytes whenever it says the
+    /// same.
     pub fn seal(&self, key: &SyncKey) -> Option<Vec<u8>> {
+        let Self { nonce, instance, server_time, news } = self;
         let mut bytes = alloc::vec![0; MAC_LEN];
         bytes.push(VERSION);
-        let mut bytes = postcard::to_extend(self, bytes).ok()?;
-        let (mac, message) = bytes.split_at_mut_checked(MAC_LEN)?;
-        mac.copy_from_slice(&hmac_sha256(&key.answer_key(), &[message]));
-        Some(bytes)
+        bytes.extend_from_slice(nonce);
+        bytes.extend_from_slice(instance);
+        bytes.extend_from_slice(&server_time.as_millis().to_le_bytes());
+        with_mac(postcard::to_extend(news, bytes).ok()?, &key.answer_key(), ANSWER_CONTEXT)
     }
 
     /// Opens an answer to this question: `None` for anything that was not sealed with this key for this question.
     pub fn open(bytes: &'a [u8], ask: &Ask, key: &SyncKey) -> Option<Self> {
+        let (server_time, news) = Self::opened(bytes, ask, key)?;
+        let news = postcard::from_bytes(news).ok()?;
+        Some(Self { nonce: ask.nonce, instance: ask.instance, server_time, news })
+    }
+
+    /// Opens an answer without reading its values, which come last: the news has none.
+    pub fn open_without_items(bytes: &'a [u8], ask: &Ask, key: &SyncKey) -> Option<News<'a>> {
+        let (_, news) = Self::opened(bytes, ask, key)?;
+        let (news, _items) = postcard::take_from_bytes(news).ok()?;
+        Some(match news {
+            NewsHead::Nothing => News::Nothing,
+            NewsHead::ClockDiffers => News::ClockDiffers,
+            NewsHead::Changes { to } => News::Changes { to, items: Vec::new() },
+            NewsHead::Full { page, to, next } => News::Full { page, to, next, items: Vec::new() },
+        })
+    }
+
+    /// What an answer says, without what tells one answer that says the same from another.
+    pub fn says(bytes: &[u8]) -> &[u8] {
+        bytes.get(ANSWER_HEAD_LEN..).unwrap_or_default()
+    }
+
+    fn opened(bytes: &'a [u8], ask: &Ask, key: &SyncKey) -> Option<(Timestamp, &'a [u8])> {
         if bytes.len() > ANSWER_LEN_MAX {
             return None;
         }
-        let (mac, message) = bytes.split_at_checked(MAC_LEN)?;
-        if !hmac_sha256_matches(&key.answer_key(), &[message], mac) {
-            return None;
-        }
-        let (version, rest) = message.split_first()?;
-        let answer: Self = postcard::from_bytes(rest).ok()?;
-        let ours = *version == VERSION && answer.nonce == ask.nonce && answer.instance == ask.instance;
-        ours.then_some(answer)
+        let message = of_this_version(authentic(bytes, &key.answer_key(), ANSWER_CONTEXT)?)?;
+        let (nonce, rest) = message.split_first_chunk::<16>()?;
+        let (instance, rest) = rest.split_first_chunk::<16>()?;
+        let (server_time, news) = rest.split_first_chunk::<8>()?;
+        let ours = *nonce == ask.nonce && *instance == ask.instance;
+        ours.then_some((Timestamp::from_millis(u64::from_le_bytes(*server_time)), news))
     }
+}
+
+/// [`News`] up to its values.
+#[derive(Deserialize)]
+enum NewsHead {
+    Nothing,
+    ClockDiffers,
+    Changes { to: Position },
+    Full { page: Cursor, to: Position, next: Option<Cursor> },
 }
 
 #[cfg(test)]
@@ -335,8 +491,15 @@ mod tests {
             name: "edge-1".into(),
             sent_at: Timestamp::from_millis(5),
             nonce: [2; 16],
+            number: 1,
             at: Some(position()),
+            in_force_ms: 0,
             cursor: None,
+            all: false,
+            trusts_ms: Some(1000),
+            left_out: 0,
+            workers: 4,
+            version: "1".into(),
         }
     }
 
@@ -379,6 +542,66 @@ mod tests {
             assert_eq!(Answer::open(&changed, &ask(), &key("k")), None, "byte {index}");
         }
         assert_eq!(Answer::open(&[], &ask(), &key("k")), None);
+    }
+
+    #[test]
+    fn an_answer_can_be_read_up_to_its_values_and_says_the_same_in_the_same_bytes() {
+        let item = Item { key: ItemKey::Tokens(7), revision: 2, bytes: b"shard" };
+        let bytes = answer(vec![item]).seal(&key("k")).unwrap();
+        let without = Answer::open_without_items(&bytes, &ask(), &key("k"));
+        assert_eq!(without, Some(News::Changes { to: position(), items: vec![] }));
+        let later = Answer { nonce: [9; 16], server_time: Timestamp::from_millis(7), ..answer(vec![item]) };
+        assert_eq!(Answer::says(&bytes), Answer::says(&later.seal(&key("k")).unwrap()));
+        let page = Cursor { from: position(), shard: 3 };
+        let news = |items| News::Full { page, to: position(), next: Some(page), items };
+        let bytes = Answer { news: news(vec![item]), ..answer(vec![]) }.seal(&key("k")).unwrap();
+        assert_eq!(Answer::open_without_items(&bytes, &ask(), &key("k")), Some(news(vec![])));
+        assert_eq!(Answer::open_without_items(&bytes, &ask(), &key("x")), None);
+    }
+
+    fn report() -> Report<'static> {
+        Report {
+            key_id: key("k").id(),
+            instance: [1; 16],
+            name: "edge-1",
+            sent_at: Timestamp::from_millis(5),
+            nonce: [2; 16],
+            first: 3,
+            batches: vec![b"one", b"two"],
+        }
+    }
+
+    #[test]
+    fn a_report_opens_under_its_own_key_only_and_a_receipt_for_its_report_only() {
+        let bytes = report().seal(&key("k")).unwrap();
+        assert_eq!(Report::open(&bytes, &key("k")), Some(report()));
+        assert_eq!(Report::open(&bytes, &key("x")), None);
+        let receipt = Receipt { nonce: [2; 16], instance: [1; 16], taken: 5 };
+        let bytes = receipt.seal(&key("k")).unwrap();
+        assert_eq!(Receipt::open(&bytes, [2; 16], [1; 16], &key("k")), Some(receipt));
+        assert_eq!(Receipt::open(&bytes, [3; 16], [1; 16], &key("k")), None);
+        assert_eq!(Receipt::open(&bytes, [2; 16], [3; 16], &key("k")), None);
+        assert_eq!(Receipt::open(&bytes, [2; 16], [1; 16], &key("x")), None);
+    }
+
+    #[test]
+    fn attack_one_kind_of_message_is_never_taken_for_another() {
+        let (question, mac) = ask().seal(&key("k")).unwrap();
+        let question = [mac.as_slice(), &question].concat();
+        let report = report().seal(&key("k")).unwrap();
+        let receipt = Receipt { nonce: [2; 16], instance: [1; 16], taken: 5 }.seal(&key("k")).unwrap();
+        let news = answer(vec![]).seal(&key("k")).unwrap();
+        for bytes in [&question, &receipt, &news] {
+            assert_eq!(Report::open(bytes, &key("k")), None);
+        }
+        for bytes in [&question, &report, &news] {
+            assert_eq!(Receipt::open(bytes, [2; 16], [1; 16], &key("k")), None);
+        }
+        for bytes in [&question, &report, &receipt] {
+            assert_eq!(Answer::open(bytes, &ask(), &key("k")), None);
+        }
+        let (mac, rest) = report.split_at(MAC_LEN);
+        assert_eq!(Ask::open(rest, mac, &key("k")), None);
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub mod shard;
 mod site;
 mod time;
 pub mod token;
+pub mod usage;
 
 pub use address::IpRule;
 pub use decide::{Grant, Verdict, decide, still_stands};
