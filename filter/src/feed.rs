@@ -5,21 +5,22 @@
 //!
 //! ```text
 //! Tick ──▶ Ask ──▶ (answer) ──▶ Nothing:  PutHead (it is as current as the question)
-//!                               Changes:  Write all, then PutHead; the next question after 40 ms acknowledges
+//!                               Changes:  Write all, then PutHead; the next question acknowledges
 //!                               Full:     Claim a generation, Write page after page, PutHead after the last
 //! (a write is kept out by a newer one) ──▶ Ask again; for everything, if what is in force has not moved meanwhile
+//! (an answer that no VM survives)      ──▶ Changes: Ask for everything; Full: leave the page out
 //! ```
 //!
 //! Everything in an answer is checked before any of it is believed; whatever is wrong about it costs this answer, never
 //! what is in force.
 
 use crate::snapshot::{Head, OwnedItem};
-use policy::feed::{Answer, Ask, Cursor, Item, ItemKey, News, Position, SyncKey};
+use policy::feed::{ACKNOWLEDGED_AFTER_MS, Answer, Ask, Cursor, Item, ItemKey, News, Position, SyncKey};
 use policy::{RestrictionsRecord, Settings, Shard, Timestamp, TokenRecord, UserRecord};
 
-/// How long a new position must have been in force before it is acknowledged, in milliseconds: by then no VM decides
-/// from anything older.
-pub const ACKNOWLEDGE_AFTER_MS: u64 = 40;
+/// For how long a VM may go by the head that it has seen, in milliseconds: half of what an acknowledgement waits for,
+/// since it may have been a moment between reading the clock and reading the head.
+pub const LOOK_MS: u64 = ACKNOWLEDGED_AFTER_MS / 2;
 
 /// After how long a question counts as lost, in milliseconds; above the time for which the control plane holds one.
 pub const ASK_TIMEOUT_MS: u64 = 30_000;
@@ -30,12 +31,27 @@ const BACKOFF_MAX_MS: u64 = 500;
 /// What the client is told besides the event: the proxy as it is at this moment.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
-    /// Milliseconds of the monotonic clock.
+    /// Milliseconds of the monotonic clock, read after everything else: whatever is seen was so by then.
     pub now: u64,
     /// What is in force.
     pub head: Option<Head>,
     /// The last generation that anybody began.
     pub last_generation: u32,
+    /// Whether a request could not read a part of what is in force.
+    pub unreadable: bool,
+    /// Until when nothing is to be asked ([`crate::mark`]).
+    pub pause_until: u64,
+}
+
+/// What a question says of the proxy besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About {
+    /// The number of this question.
+    pub number: u64,
+    /// How many workers it has.
+    pub workers: u16,
+    /// For how long it goes on deciding if it hears nothing, in milliseconds.
+    pub trusts_ms: Option<u64>,
 }
 
 /// What happened.
@@ -49,9 +65,13 @@ pub enum Event<'a> {
         nonce: [u8; 16],
         /// Which proxy process this is.
         instance: [u8; 16],
+        /// More about it.
+        about: About,
     },
     /// The body that came for the question under way.
     Answered(&'a [u8]),
+    /// The same, and it has ended several VMs: its values are not to be touched.
+    Deadly(&'a [u8]),
     /// No answer of the control plane came: none at all, or one with another status than 200, which may be the proxy's
     /// own.
     Unanswered(Option<u16>),
@@ -90,6 +110,8 @@ pub enum Note {
     Discarded(Fault),
     /// The control plane does not answer, or with this status. Said once until it does.
     Unreachable(Option<u16>),
+    /// A page of a full sync is left out, since no VM survives it; it begins with this shard.
+    LeftOut(u32),
 }
 
 /// Why an answer was discarded.
@@ -103,6 +125,8 @@ pub enum Fault {
     UnreadableItem,
     /// The control plane refuses questions of another time: the clocks differ too much.
     ClockDiffers,
+    /// No VM survives it.
+    Deadly,
 }
 
 /// The client of one VM.
@@ -116,6 +140,10 @@ pub struct Client {
     backoff: u64,
     /// What was in force when a write was kept out.
     fenced_at: Option<Option<Head>>,
+    /// Everything is wanted, since the change alone is deadly.
+    wants_all: bool,
+    /// The position in force, and when this VM first saw it: what no other VM can have overlooked for longer.
+    seen: Option<(Position, u64)>,
     /// The trouble that was said last.
     said: Option<Note>,
 }
@@ -131,6 +159,7 @@ struct FullSync {
     generation: u32,
     next: Cursor,
     settings_revision: Option<u64>,
+    left_out: u16,
 }
 
 impl Client {
@@ -144,6 +173,8 @@ impl Client {
             not_before: 0,
             backoff: BACKOFF_MIN_MS,
             fenced_at: None,
+            wants_all: false,
+            seen: None,
             said: None,
         }
     }
@@ -151,11 +182,19 @@ impl Client {
     /// Takes an event; gives what is to be done, in this order. If one of these is kept out ([`Event::Fenced`]), the
     /// rest of them must not be done.
     pub fn on(&mut self, event: Event<'_>, view: &View) -> Vec<Effect> {
+        let position = view.head.map(|head| head.position);
+        if self.seen.map(|(seen, _)| seen) != position {
+            self.seen = position.map(|position| (position, view.now));
+        }
         match event {
-            Event::Tick { wall, nonce, instance } => self.tick(wall, nonce, instance, view),
+            Event::Tick { wall, nonce, instance, about } => self.tick(wall, nonce, instance, about, view),
             Event::Answered(body) => match self.under_way.take() {
                 Some(question) => self.answered(body, question, view),
                 None => Vec::new(), // it came after all, too late
+            },
+            Event::Deadly(body) => match self.under_way.take() {
+                Some(question) => self.deadly(body, &question, view),
+                None => Vec::new(),
             },
             Event::Unanswered(status) => match self.under_way.take() {
                 Some(_) => self.trouble(Note::Unreachable(status), view),
@@ -179,11 +218,11 @@ impl Client {
     pub fn is_due(&self, view: &View) -> bool {
         match &self.under_way {
             Some(question) => view.now.saturating_sub(question.sent_at) > ASK_TIMEOUT_MS,
-            None => view.now >= self.not_before && (settled(view) || self.full_sync.is_some()),
+            None => view.now >= self.not_before.max(view.pause_until),
         }
     }
 
-    fn tick(&mut self, wall: Timestamp, nonce: [u8; 16], instance: [u8; 16], view: &View) -> Vec<Effect> {
+    fn tick(&mut self, wall: Timestamp, nonce: [u8; 16], instance: [u8; 16], about: About, view: &View) -> Vec<Effect> {
         if !self.is_due(view) {
             return Vec::new();
         }
@@ -194,15 +233,23 @@ impl Client {
         // this one under the same keys: either way something that was left unfinished lies among what is in force. Ask
         // for everything.
         let fenced = self.fenced_at.take().is_some_and(|at| at == view.head);
-        let stuck = fenced || self.full_sync.is_none() && view.head.is_some_and(|head| is_overwritten(head, view));
+        let broken = view.unreadable || view.head.is_some_and(|head| is_overwritten(head, view));
+        let all = fenced || self.wants_all || self.full_sync.is_none() && broken;
         let ask = Ask {
             key_id: self.key.id(),
             instance,
             name: self.name.clone(),
             sent_at: wall,
             nonce,
-            at: view.head.filter(|_| settled(view) && !stuck).map(|head| head.position),
+            number: about.number,
+            at: view.head.map(|head| head.position),
+            in_force_ms: self.seen.map_or(0, |(_, since)| view.now.saturating_sub(since)),
             cursor: self.full_sync.map(|sync| sync.next),
+            all,
+            trusts_ms: about.trusts_ms,
+            left_out: view.head.map_or(0, |head| head.left_out),
+            workers: about.workers,
+            version: env!("CARGO_PKG_VERSION").into(),
         };
         self.under_way = Some(Question { ask: ask.clone(), sent_at: view.now });
         vec![Effect::Ask(ask)]
@@ -225,6 +272,32 @@ impl Client {
                 self.trouble(Note::Discarded(fault), view)
             }
         }
+    }
+
+    /// A change that is deadly may not be so as part of everything; a page that is deadly is left out, and what is on it
+    /// cannot be read. The last page cannot be left out: then what is in force stays so.
+    fn deadly(&mut self, body: &[u8], question: &Question, view: &View) -> Vec<Effect> {
+        match (Answer::open_without_items(body, &question.ask, &self.key), self.full_sync) {
+            (None, _) => self.full_sync = None,
+            (Some(News::Full { page, next: Some(next), .. }), sync)
+                if page.in_shards() && next.from == page.from && next.shard > page.shard =>
+            {
+                let (sync, begun) = match self.sync_for(page, sync, question, view) {
+                    Ok(sync) => sync,
+                    Err(fault) => {
+                        self.full_sync = None;
+                        return self.trouble(Note::Discarded(fault), view);
+                    }
+                };
+                self.full_sync = Some(FullSync { next, left_out: sync.left_out.saturating_add(1), ..sync });
+                self.not_before = view.now;
+                let left_out = Effect::Note(Note::LeftOut(page.shard));
+                return begun.into_iter().chain([left_out]).collect();
+            }
+            (Some(News::Changes { .. }), _) => self.wants_all = true,
+            (Some(_), _) => self.full_sync = None,
+        }
+        self.trouble(Note::Discarded(Fault::Deadly), view)
     }
 
     fn take(&mut self, news: News<'_>, question: &Question, view: &View) -> Result<Vec<Effect>, Fault> {
@@ -278,22 +351,7 @@ impl Client {
         question: &Question,
         view: &View,
     ) -> Result<Vec<Effect>, Fault> {
-        let mut effects = Vec::new();
-        let sync = match self.full_sync {
-            Some(sync) if page == sync.next && question.ask.cursor == Some(page) => {
-                // Another VM has begun a generation since; both would write under the same keys.
-                if view.last_generation != sync.generation {
-                    return Err(Fault::OutOfStep);
-                }
-                sync
-            }
-            _ if page.shard == 0 => {
-                let generation = next_generation(view);
-                effects.push(Effect::Claim(generation));
-                FullSync { generation, next: page, settings_revision: None }
-            }
-            _ => return Err(Fault::OutOfStep),
-        };
+        let (sync, begun) = self.sync_for(page, self.full_sync, question, view)?;
         let history = |position: Position| (position.epoch, position.layout);
         let one_history =
             history(to) == history(page.from) && next.is_none_or(|next| history(next.from) == history(to));
@@ -302,6 +360,7 @@ impl Client {
         }
         let checked = self.check(items, to)?;
         let settings_revision = checked.settings_revision.or(sync.settings_revision);
+        let mut effects: Vec<Effect> = begun.into_iter().collect();
         effects.push(Effect::Write { generation: sync.generation, items: checked.items });
         match next {
             Some(next) => self.full_sync = Some(FullSync { next, settings_revision, ..sync }),
@@ -313,11 +372,36 @@ impl Client {
                     settings_revision: settings_revision.ok_or(Fault::OutOfStep)?,
                     in_force_since: view.now,
                     current_at: question.sent_at,
+                    left_out: sync.left_out,
+                    begun_at: to.revision,
                 }));
                 effects.push(Effect::Note(Note::InForce(to)));
             }
         }
         Ok(effects)
+    }
+
+    /// The full sync to which this page belongs: the one under way, or a new one, which must claim its generation first.
+    fn sync_for(
+        &mut self,
+        page: Cursor,
+        under_way: Option<FullSync>,
+        question: &Question,
+        view: &View,
+    ) -> Result<(FullSync, Option<Effect>), Fault> {
+        match under_way {
+            Some(sync) if page == sync.next && question.ask.cursor == Some(page) => {
+                // Another VM has begun a generation since; both would write under the same keys.
+                if view.last_generation == sync.generation { Ok((sync, None)) } else { Err(Fault::OutOfStep) }
+            }
+            _ if page.shard == 0 => {
+                let generation = next_generation(view);
+                self.wants_all = false;
+                let sync = FullSync { generation, next: page, settings_revision: None, left_out: 0 };
+                Ok((sync, Some(Effect::Claim(generation))))
+            }
+            _ => Err(Fault::OutOfStep),
+        }
     }
 
     /// Reads every value once, so that nothing unreadable ever gets into the snapshot.
@@ -373,11 +457,6 @@ fn is_in_order(page: Cursor, next: Option<Cursor>, items: &[Item<'_>]) -> bool {
 struct Checked {
     items: Vec<OwnedItem>,
     settings_revision: Option<u64>,
-}
-
-/// Whether what is in force has been so for long enough to be acknowledged.
-fn settled(view: &View) -> bool {
-    view.head.is_none_or(|head| view.now >= head.in_force_since.saturating_add(ACKNOWLEDGE_AFTER_MS))
 }
 
 /// Whether a later generation has been begun under the keys of the one in force.

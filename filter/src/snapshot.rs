@@ -24,6 +24,10 @@ pub struct Head {
     pub in_force_since: u64,
     /// When it was last known to be current: the dispatch of the last question that was answered in full.
     pub current_at: u64,
+    /// Pages that are missing in this generation, since no VM survived them: what is on them cannot be read.
+    pub left_out: u16,
+    /// The revision at which this generation came into force.
+    pub begun_at: u64,
 }
 
 /// A value on its way into the snapshot.
@@ -47,17 +51,18 @@ impl From<HostFailure> for Unreadable {
     }
 }
 
-/// Before there were users and restrictions it was two bytes less; that was never released, so the key is the same.
-const HEAD_LEN: usize = 43;
+/// It has had other lengths; none of them was ever released, so the key is the same.
+const HEAD_LEN: usize = 53;
 
 impl Head {
     fn encode(&self) -> Vec<u8> {
-        let Self { generation: _, position, settings_revision, in_force_since, current_at } = self;
+        let Self { generation: _, position, settings_revision, in_force_since, current_at, left_out, begun_at } = self;
         let Position { epoch, revision: _, tag, layout } = position;
         let Layout { tokens, users, restrictions } = layout;
         let mut bytes = Vec::with_capacity(HEAD_LEN);
         bytes.extend([tokens, users, restrictions].map(|count| u8::from(*count)));
-        for number in [epoch, tag, settings_revision, in_force_since, current_at] {
+        bytes.extend_from_slice(&left_out.to_le_bytes());
+        for number in [epoch, tag, settings_revision, in_force_since, current_at, begun_at] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes
@@ -65,10 +70,11 @@ impl Head {
 
     fn decode(value: &Value) -> Option<Self> {
         let ([tokens, users, restrictions], rest) = value.payload.split_first_chunk::<3>()?;
+        let (left_out, rest) = rest.split_first_chunk::<2>()?;
         let (numbers, []) = rest.as_chunks::<8>() else {
             return None;
         };
-        let [epoch, tag, settings_revision, in_force_since, current_at] = numbers else {
+        let [epoch, tag, settings_revision, in_force_since, current_at, begun_at] = numbers else {
             return None;
         };
         Some(Self {
@@ -86,6 +92,8 @@ impl Head {
             settings_revision: u64::from_le_bytes(*settings_revision),
             in_force_since: u64::from_le_bytes(*in_force_since),
             current_at: u64::from_le_bytes(*current_at),
+            left_out: u16::from_le_bytes(*left_out),
+            begun_at: u64::from_le_bytes(*begun_at),
         })
     }
 
@@ -190,6 +198,29 @@ fn find<R: Record>(data: &impl SharedData, shard: ItemKey, head: &Head, hash: &K
     }
 }
 
+/// How often a part of the snapshot that cannot be read makes the proxy ask for everything, in milliseconds: if that
+/// does not help, it is not to be asked for all the time.
+pub const RESYNC_EVERY_MS: u64 = 60_000;
+
+/// A request could not read what is in force: says so to whoever keeps it current.
+pub fn report_unreadable(data: &impl SharedData, head: &Head, now: u64) -> Result<(), HostFailure> {
+    update(data, Key::single(Kind::Unreadable), |present| {
+        let told = present.is_some_and(|present| now.saturating_sub(present.revision) < RESYNC_EVERY_MS);
+        (!told).then(|| Value { generation: head.generation, revision: now, payload: Vec::new() })
+    })?;
+    Ok(())
+}
+
+/// Whether somebody could not read a part of what is in force; one that is known to be missing, only if there has been a
+/// change since, which may have been the remedy.
+pub fn is_unreadable(data: &impl SharedData, head: &Head) -> Result<bool, HostFailure> {
+    let worthwhile = head.left_out == 0 || head.position.revision > head.begun_at;
+    match read(data, Key::single(Kind::Unreadable))? {
+        Read::Whole(value) => Ok(worthwhile && value.generation == head.generation),
+        Read::Absent | Read::Broken => Ok(false),
+    }
+}
+
 /// The identity of this proxy process: the first VM that asks gives it, all others find it.
 pub fn instance(data: &impl SharedData, random: [u8; 16]) -> Result<[u8; 16], HostFailure> {
     let value = update(data, Key::single(Kind::Instance), |present| match present {
@@ -197,6 +228,15 @@ pub fn instance(data: &impl SharedData, random: [u8; 16]) -> Result<[u8; 16], Ho
         None => Some(Value { generation: 0, revision: 0, payload: random.to_vec() }),
     })?;
     value.and_then(|value| value.payload.as_slice().try_into().ok()).ok_or(HostFailure)
+}
+
+/// The number of the next question of this proxy process.
+pub fn next_question(data: &impl SharedData) -> Result<u64, HostFailure> {
+    let value = update(data, Key::single(Kind::Questions), |present| {
+        let asked = present.map_or(0, |present| present.revision);
+        Some(Value { generation: 0, revision: asked.saturating_add(1), payload: Vec::new() })
+    })?;
+    value.map(|value| value.revision).ok_or(HostFailure)
 }
 
 fn payload(data: &impl SharedData, item: ItemKey, head: &Head) -> Result<Vec<u8>, Unreadable> {
@@ -235,6 +275,8 @@ mod tests {
             settings_revision: 4,
             in_force_since: 100,
             current_at: 100,
+            left_out: 258,
+            begun_at: 10,
         }
     }
 
@@ -292,6 +334,24 @@ mod tests {
             write_items(&map, 3, &[OwnedItem { key, revision: 2, bytes: b"rubbish".to_vec() }]).unwrap();
         }
         assert!(found(&a_head()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_reported_once_a_minute_and_for_this_generation_alone() {
+        let map = Map::default();
+        let head = Head { left_out: 0, ..a_head() };
+        assert_eq!(is_unreadable(&map, &head), Ok(false));
+        report_unreadable(&map, &head, 100_000).unwrap();
+        assert_eq!(is_unreadable(&map, &head), Ok(true));
+        let missing = Head { left_out: 1, ..head };
+        assert_eq!(is_unreadable(&map, &missing), Ok(false), "everyone knows");
+        assert_eq!(is_unreadable(&map, &Head { begun_at: 9, ..missing }), Ok(true), "it may be there now");
+        let next = Head { generation: head.generation + 1, ..head };
+        assert_eq!(is_unreadable(&map, &next), Ok(false), "everything came anew");
+        report_unreadable(&map, &next, 150_000).unwrap();
+        assert_eq!(is_unreadable(&map, &next), Ok(false), "and did not help: not again so soon");
+        report_unreadable(&map, &next, 160_000).unwrap();
+        assert_eq!(is_unreadable(&map, &next), Ok(true));
     }
 
     #[test]

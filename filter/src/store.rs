@@ -34,6 +34,18 @@ pub enum Kind {
     Users,
     /// A shard of sets of restrictions of a generation.
     Restrictions,
+    /// How many questions were asked.
+    Questions,
+    /// Which generation a request could not read, and when.
+    Unreadable,
+    /// What is being applied.
+    Mark,
+    /// A VM that is alive.
+    Member,
+    /// Which batches of usage there are.
+    Ring,
+    /// A batch of usage.
+    Batch,
 }
 
 impl Key {
@@ -68,6 +80,12 @@ impl Kind {
             Self::Tokens => b'T',
             Self::Users => b'U',
             Self::Restrictions => b'R',
+            Self::Questions => b'Q',
+            Self::Unreadable => b'X',
+            Self::Mark => b'M',
+            Self::Member => b'V',
+            Self::Ring => b'O',
+            Self::Batch => b'B',
         }
     }
 }
@@ -266,9 +284,11 @@ pub(crate) mod tests {
     #[test]
     fn keys_are_ascii_and_distinct() {
         let numbers = [0, 1, 127, 128, 16_384, (1 << 21) - 1];
-        let mut keys: Vec<Key> = [Kind::Head, Kind::Lease, Kind::Instance, Kind::Generation].map(Key::single).into();
+        let single = [Kind::Head, Kind::Lease, Kind::Instance, Kind::Generation];
+        let more = [Kind::Questions, Kind::Unreadable, Kind::Mark, Kind::Ring];
+        let mut keys: Vec<Key> = single.into_iter().chain(more).map(Key::single).collect();
         for generation in [4, 5] {
-            for kind in [Kind::Settings, Kind::Tokens] {
+            for kind in [Kind::Settings, Kind::Tokens, Kind::Users, Kind::Restrictions, Kind::Member, Kind::Batch] {
                 keys.extend(numbers.map(|number| Key::of_generation(kind, generation, number).unwrap()));
             }
         }

@@ -41,6 +41,13 @@ mod import {
             length: *mut usize,
         ) -> u32;
         pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, length: *mut usize) -> u32;
+        pub(super) fn proxy_get_header_map_value(
+            map: u32,
+            name: *const u8,
+            name_length: usize,
+            data: *mut *mut u8,
+            length: *mut usize,
+        ) -> u32;
         pub(super) fn proxy_replace_header_map_value(
             map: u32,
             name: *const u8,
@@ -166,6 +173,18 @@ pub(crate) fn client_address() -> Option<IpAddr> {
     source_address(&property(b"source\0address").ok()??)
 }
 
+/// The status of the answer to the request.
+pub(crate) fn response_status() -> Option<u16> {
+    const STATUS: &[u8] = b":status";
+    // SAFETY: see `taken`; besides, the host reads the name.
+    let value = unsafe {
+        taken(|data, length| {
+            import::proxy_get_header_map_value(RESPONSE_HEADERS, STATUS.as_ptr(), STATUS.len(), data, length)
+        })
+    };
+    std::str::from_utf8(&value.ok()??).ok()?.parse().ok()
+}
+
 /// Answers the request in the backend's place. If even that fails, the request must not go on all the same. Where a
 /// gRPC status is given, the proxy tells a gRPC client that, with the body as its message.
 pub(crate) fn reply(
@@ -219,9 +238,10 @@ pub(crate) fn http_call_body() -> Result<Vec<u8>, HostFailure> {
 pub(crate) fn dispatch_http_call(
     cluster: &str,
     headers: Vec<(&str, &str)>,
+    body: Option<&[u8]>,
     timeout: Duration,
 ) -> Result<u32, HostFailure> {
-    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).map_err(|_| HostFailure)
+    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, body, Vec::new(), timeout).map_err(|_| HostFailure)
 }
 
 /// Makes a number in the proxy's statistics, or finds it if it is there.

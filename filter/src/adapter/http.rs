@@ -6,8 +6,9 @@
 //! ```
 
 use super::host::{self, Level};
-use super::root::{Judge, Judged};
+use super::judge::{Judge, Judged};
 use crate::store::HostFailure;
+use crate::usage::Ticket;
 use policy::headers::{self, HeaderEdit, Unsigned};
 use policy::problem::Problem;
 use policy::restrictions::Body;
@@ -32,8 +33,8 @@ enum State {
     Answered,
     /// It is held back until its body is there, of which this much is looked at.
     AwaitsBody { request: Box<Request>, limit: usize },
-    /// A token was admitted.
-    Admitted,
+    /// A token was admitted; with the ticket, the backend's answer is yet to be told.
+    Admitted { ticket: Option<Ticket> },
 }
 
 impl Http {
@@ -68,7 +69,7 @@ impl HttpContext for Http {
             // Past the limit there is no need to wait for the rest of it.
             State::AwaitsBody { limit, .. } if end_of_stream || size > *limit => self.judge_with_body(),
             State::AwaitsBody { .. } | State::Answered | State::New => Action::Pause,
-            State::Passed | State::Admitted => Action::Continue,
+            State::Passed | State::Admitted { .. } => Action::Continue,
         }
     }
 
@@ -77,17 +78,32 @@ impl HttpContext for Http {
         match &self.state {
             State::AwaitsBody { .. } => self.judge_with_body(),
             State::Answered | State::New => Action::Pause,
-            State::Passed | State::Admitted => Action::Continue,
+            State::Passed | State::Admitted { .. } => Action::Continue,
         }
     }
 
     /// A token opens no session: with the cookie, whoever holds a token that is restricted, or revoked in a minute, would
     /// come back without it.
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        if matches!(self.state, State::Admitted) && host::remove_response_header(b"set-cookie").is_err() {
+        let State::Admitted { ticket } = &mut self.state else {
+            return Action::Continue;
+        };
+        if let (Some(judge), Some(ticket)) = (&self.judge, ticket.take()) {
+            judge.answered(ticket, host::response_status());
+        }
+        if host::remove_response_header(b"set-cookie").is_err() {
             return self.refuse(DenyReason::ProxyFailure, None, None);
         }
         Action::Continue
+    }
+}
+
+impl Drop for Http {
+    /// No answer came, or none will: the client has gone.
+    fn drop(&mut self) {
+        if let (Some(judge), State::Admitted { ticket: Some(ticket) }) = (&self.judge, &self.state) {
+            judge.answered(*ticket, None);
+        }
     }
 }
 
@@ -133,6 +149,7 @@ impl Http {
             judged = judged.refused(DenyReason::ProxyFailure);
         }
         judge.counters.verdict(&judged.verdict);
+        let ticket = judge.note(request, &judged);
         if judged.is_logged()
             && let Some(line) = calls::line(&judged.verdict, request)
         {
@@ -140,7 +157,7 @@ impl Http {
         }
         match judged.verdict {
             Verdict::Admit(_) => {
-                self.state = State::Admitted;
+                self.state = State::Admitted { ticket };
                 Action::Continue
             }
             Verdict::Pass => {

@@ -73,7 +73,13 @@ impl Proxy {
 
     fn view(&self) -> View {
         let head = snapshot::head(&self.map).unwrap();
-        View { now: self.now, head, last_generation: snapshot::last_generation(&self.map).unwrap() }
+        View {
+            now: self.now,
+            head,
+            last_generation: snapshot::last_generation(&self.map).unwrap(),
+            unreadable: head.is_some_and(|head| snapshot::is_unreadable(&self.map, &head).unwrap()),
+            pause_until: 0,
+        }
     }
 
     /// Does what the adapter does; gives the question, if one is to be sent.
@@ -102,7 +108,12 @@ impl Proxy {
     fn tick(&mut self) -> Option<Ask> {
         self.nonces += 1;
         let nonce = self.nonces.to_le_bytes();
-        self.on(Event::Tick { wall: Timestamp::from_millis(self.now), nonce, instance: [9; 16] })
+        self.on(Event::Tick {
+            wall: Timestamp::from_millis(self.now),
+            nonce,
+            instance: [9; 16],
+            about: About::default(),
+        })
     }
 
     fn ask(&mut self) -> Ask {
@@ -172,7 +183,7 @@ fn a_full_sync_comes_into_force_with_its_last_page() {
 }
 
 #[test]
-fn changes_are_in_force_at_once_and_acknowledged_after_40_ms() {
+fn changes_are_in_force_at_once_and_the_next_question_says_since_when() {
     let mut proxy = Proxy::new();
     proxy.full_sync(5, &shard_with("a"));
     let ask = proxy.ask();
@@ -182,8 +193,83 @@ fn changes_are_in_force_at_once_and_acknowledged_after_40_ms() {
     proxy.answer(&ask, News::Changes { to: at(6), items });
     assert_eq!(proxy.finds(), Some("b".into()));
     let ask = proxy.ask();
-    assert_eq!(ask.at, Some(at(6)));
-    assert!(proxy.now >= changed_at + ACKNOWLEDGE_AFTER_MS);
+    assert_eq!((ask.at, ask.in_force_ms), (Some(at(6)), proxy.now - changed_at));
+}
+
+#[test]
+fn a_deadly_change_is_asked_for_as_part_of_everything() {
+    let mut proxy = Proxy::new();
+    proxy.full_sync(5, &shard_with("a"));
+    let (ask, before) = (proxy.ask(), proxy.view().head);
+    let shard = shard_with("b");
+    let items = vec![Item { key: ItemKey::Tokens(0), revision: 6, bytes: &shard }];
+    let (nonce, instance) = (ask.nonce, ask.instance);
+    let news = News::Changes { to: at(6), items };
+    let body = Answer { nonce, instance, server_time: Timestamp::from_millis(0), news }.seal(&key()).unwrap();
+    proxy.on(Event::Deadly(&body));
+    assert_eq!(proxy.notes.last(), Some(&Note::Discarded(Fault::Deadly)));
+    assert_eq!(proxy.view().head, before);
+    assert!(proxy.ask().all);
+    proxy.on(Event::Unanswered(None));
+    assert!(proxy.ask().all, "until it has come");
+    proxy.on(Event::Unanswered(None));
+    proxy.full_sync(7, &shard_with("c"));
+    assert_eq!(proxy.finds(), Some("c".into()));
+    assert!(!proxy.ask().all);
+}
+
+#[test]
+fn a_deadly_page_is_left_out_and_what_is_on_it_is_unreadable() {
+    let mut proxy = Proxy::new();
+    proxy.full_sync(5, &shard_with("a"));
+    let ask = proxy.ask();
+    let cursor = |shard| Cursor { from: at(6), shard };
+    let (empty, settings) = (empty_shard(), settings_item());
+    let deadly = |ask: &Ask, page, next, items| {
+        let news = News::Full { page, to: at(6), next, items };
+        let (nonce, instance) = (ask.nonce, ask.instance);
+        Answer { nonce, instance, server_time: Timestamp::from_millis(0), news }.seal(&key()).unwrap()
+    };
+    let item = |number| Item { key: layout().shard(number).unwrap(), revision: 6, bytes: &empty };
+    let body = deadly(&ask, cursor(0), Some(cursor(40)), (0..40).map(item).collect());
+    proxy.on(Event::Deadly(&body));
+    assert_eq!(proxy.notes.last(), Some(&Note::LeftOut(0)));
+    let ask = proxy.ask();
+    assert_eq!(ask.cursor, Some(cursor(40)));
+    proxy.answer(
+        &ask,
+        News::Full { page: cursor(40), to: at(6), next: Some(cursor(ALL)), items: (40..ALL).map(item).collect() },
+    );
+    let ask = proxy.ask();
+    let items = vec![Item { key: ItemKey::Settings, revision: 6, bytes: &settings }];
+    // The last page cannot be left out.
+    proxy.on(Event::Deadly(&deadly(&ask, cursor(ALL), None, items.clone())));
+    assert_eq!(proxy.finds(), Some("a".into()), "what was in force is so still");
+    let ask = proxy.ask();
+    assert_eq!(ask.cursor, None);
+    proxy.on(Event::Deadly(&deadly(&ask, cursor(0), Some(cursor(40)), (0..40).map(item).collect())));
+    for (from, to) in [(40, Some(ALL)), (ALL, None)] {
+        let ask = proxy.ask();
+        let items = if to.is_some() { (from..ALL).map(item).collect() } else { items.clone() };
+        proxy.answer(&ask, News::Full { page: cursor(from), to: at(6), next: to.map(cursor), items });
+    }
+    let head = proxy.view().head.unwrap();
+    assert_eq!((head.position, head.left_out), (at(6), 1));
+    assert_eq!(snapshot::token(&proxy.map, &head, &KeyedHash::from_bytes([0; 32])), Found::Unreadable);
+    assert_eq!(snapshot::token(&proxy.map, &head, &KeyedHash::from_bytes([0xff; 32])), Found::Nothing);
+    assert_eq!(proxy.ask().left_out, 1, "the control plane hears of it");
+}
+
+#[test]
+fn a_part_that_a_request_could_not_read_makes_the_client_ask_for_everything() {
+    let mut proxy = Proxy::new();
+    proxy.full_sync(5, &shard_with("a"));
+    snapshot::report_unreadable(&proxy.map, &proxy.view().head.unwrap(), 100_000).unwrap();
+    assert!(proxy.ask().all);
+    proxy.on(Event::Unanswered(None));
+    proxy.full_sync(5, &shard_with("b"));
+    assert_eq!(proxy.finds(), Some("b".into()));
+    assert!(!proxy.ask().all);
 }
 
 #[test]
@@ -402,7 +488,7 @@ fn a_change_that_is_fenced_for_ever_makes_the_client_ask_for_everything() {
     proxy.answer(&ask, News::Changes { to: at(6), items });
     assert_eq!(proxy.view().head, Some(head), "kept out");
     let ask = proxy.ask();
-    assert_eq!(ask.at, None, "it asks for everything");
+    assert!(ask.all, "it asks for everything");
     proxy.on(Event::Unanswered(None));
     proxy.full_sync(7, &shard_with("c"));
     assert_eq!(proxy.finds(), Some("c".into()));
@@ -417,9 +503,9 @@ fn a_generation_that_was_begun_under_the_keys_in_force_is_replaced_by_a_whole_on
     snapshot::claim_generation(&proxy.map, head.generation + 2).unwrap();
     let page = OwnedItem { key: ItemKey::Tokens(0), revision: 6, bytes: shard_with("x") };
     snapshot::write_items(&proxy.map, head.generation + 2, &[page]).unwrap();
-    assert_eq!(proxy.ask().at, None, "it asks for everything");
+    assert!(proxy.ask().all, "it asks for everything");
     proxy.on(Event::Unanswered(None));
     proxy.full_sync(7, &shard_with("c"));
     assert_eq!(proxy.finds(), Some("c".into()));
-    assert_eq!(proxy.ask().at, Some(at(7)), "and is content then");
+    assert!(!proxy.ask().all, "and is content then");
 }
