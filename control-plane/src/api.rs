@@ -5,6 +5,7 @@ mod caller;
 mod credentials;
 mod error;
 mod input;
+mod proxies;
 mod settings;
 pub(crate) mod tokens;
 mod users;
@@ -17,7 +18,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, delete, get};
 use error::ApiError;
 use policy::calls::Escaped;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", get(tokens::show).patch(tokens::edit).delete(tokens::delete))
         .route("/api/v1/settings", get(settings::show).patch(settings::change))
+        .route("/api/v1/proxies", get(proxies::list))
+        .route("/api/v1/proxies/{instance}", delete(proxies::forget))
         .route("/api/v1/backend-credential", credential())
         .route("/api/v1/users/{name}/backend-credential", credential())
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)

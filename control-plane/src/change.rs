@@ -11,6 +11,7 @@
 //! drop it by accident: the API runs every request to its end, even if its client has gone.
 
 use crate::clock;
+use crate::fault;
 use crate::image::{Effect, ImageError};
 use crate::permission::{Action, Permit};
 use crate::store::{Store, audit, credentials, feed_head, random_number, settings, tokens, users};
@@ -155,6 +156,7 @@ impl<'a> Change<'a> {
             store.distrust_image();
             store.reload().await?;
         }
+        fault::point("begun");
         let (actor, caller) = who(author, &transaction, store, now).await?;
         Ok(Self { store, transaction, actor, caller, now, revision, tag, effects, _changing: changing })
     }
@@ -413,6 +415,17 @@ impl<'a> Change<'a> {
         Ok(true)
     }
 
+    /// Notes that somebody says that a proxy is gone.
+    pub(crate) async fn forget_proxy(
+        &mut self,
+        permit: &Permit,
+        instance: &str,
+        name: &str,
+    ) -> Result<(), ChangeError> {
+        expect_permit(permit, Action::ForgetProxy)?;
+        Ok(self.record(permit, instance, json!({ "name": name })).await?)
+    }
+
     /// Deletes a token.
     pub(crate) async fn delete_token(
         &mut self,
@@ -493,13 +506,14 @@ impl<'a> Change<'a> {
         }))
     }
 
-    /// Commits, and shows the change to the proxies.
-    pub(crate) async fn commit(self) -> Result<(), ChangeError> {
+    /// Commits, and shows the change to the proxies; gives its revision.
+    pub(crate) async fn commit(self) -> Result<u64, ChangeError> {
         let Self { store, transaction, actor: _, caller: _, now: _, revision, tag, effects, _changing } = self;
         // What no proxy could read must not be committed: nobody would ever hear of anything again.
         let prepared = store
             .with_image(|image| image.prepare(revision.cast_unsigned(), tag.cast_unsigned(), effects))
             .map_err(ChangeError::DoesNotFit)?;
+        fault::point("before-commit");
         if let Err(error) = transaction.commit().await {
             // Nobody knows whether it took place. The database does.
             tracing::error!(%error, "a commit failed; building the snapshot image anew");
@@ -507,8 +521,10 @@ impl<'a> Change<'a> {
             store.reload().await?;
             return Err(error.into());
         }
+        fault::point("after-commit");
         store.publish(prepared);
-        Ok(())
+        fault::point("published");
+        Ok(revision.cast_unsigned())
     }
 
     /// Leaves an audit record. `detail` never holds a secret.

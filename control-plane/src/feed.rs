@@ -1,54 +1,61 @@
-//! The control plane's side of the feed: one authenticated, hanging GET a proxy.
+//! The control plane's side of the feed: one authenticated, hanging GET a proxy, and its reports of usage.
 
-use crate::{App, clock};
-use axum::Router;
-use axum::extract::State;
+use crate::server::Peer;
+use crate::{App, clock, usage};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use policy::Timestamp;
-use policy::feed::{ASK_HEADER, Answer, Ask, CLOCK_DIFFERENCE_MAX_MS, HOLD_SECONDS, MAC_HEADER, News, PATH, Position};
+use policy::feed::{
+    ASK_HEADER, Answer, Ask, CLOCK_DIFFERENCE_MAX_MS, HOLD_SECONDS, MAC_HEADER, News, PATH, REPORT_LEN_MAX, Receipt,
+    Report, USAGE_PATH, claimed_key_id,
+};
 use policy::settings::Age;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Proxies that are remembered: each is one process, so more than this are gone ones.
-const PROXIES_MAX: usize = 10_000;
+/// How long a report may take to arrive.
+const REPORT_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// What the proxies have acknowledged.
-#[derive(Default)]
-pub(crate) struct Proxies(Mutex<BTreeMap<[u8; 16], Acknowledged>>);
-
-struct Acknowledged {
-    name: String,
-    position: Option<Position>,
-    /// When its last question was sent, by its own clock: an older one that arrives later is a recording.
-    sent_at: Timestamp,
-    seen_at: Timestamp,
-}
-
-/// The route of the feed.
+/// The routes of the feed.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new().route(PATH, get(answer)).with_state(app)
+    Router::new()
+        .route(PATH, get(answer))
+        .route(USAGE_PATH, post(take_report))
+        .layer(DefaultBodyLimit::max(REPORT_LEN_MAX))
+        .with_state(app)
 }
 
-async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+async fn answer(
+    State(app): State<Arc<App>>,
+    Extension(Peer(address)): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
     let now = clock::now();
     let ask = match open(&app, &headers) {
         Ok(ask) => ask,
-        Err(refusal) => {
-            tracing::warn!(%refusal, "a question to the feed was refused");
-            return (StatusCode::UNAUTHORIZED, "the feed is for proxies that have the sync key\n").into_response();
-        }
+        Err(refusal) => return refused(&refusal),
     };
     if ask.sent_at.as_millis().abs_diff(now.as_millis()) > CLOCK_DIFFERENCE_MAX_MS {
         tracing::warn!(proxy = ask.name, "the clock of a proxy differs too much from ours; it is told so, and no more");
         return seal(&app, &ask, News::ClockDiffers).into_response();
     }
-    app.proxies.acknowledge(&ask, now);
+    if let Some(missing) = app.store.with_image(|image| ask.at.and_then(|at| image.lacks(at))) {
+        tracing::error!(
+            proxy = ask.name,
+            missing,
+            "a proxy has heard of changes that this database does not have: if it was restored from a backup, whatever \
+             was revoked since then works again; revoke it anew"
+        );
+    }
+    let revision = app.store.with_image(|image| ask.at.and_then(|at| image.revision_of(at)));
+    let Some(asking) = app.proxies.asks(&ask, Some(address), revision, now) else {
+        return refused(&Refusal::Repeated);
+    };
     let mut changed = app.store.watch();
     let hold = tokio::time::sleep(hold(app.store.settings().0.max_snapshot_age));
     tokio::pin!(hold);
@@ -58,12 +65,18 @@ async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
         if !app.store.image_is_trusted() {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
-        let sealed = app.store.with_image(|image| image.news(ask.at, ask.cursor).map(|news| seal(&app, &ask, news)));
+        let at = ask.at.filter(|_| !ask.all);
+        let (sealed, trusts_ms) = app.store.with_image(|image| {
+            let news = image.news(at, ask.cursor).or_else(|| over.then_some(News::Nothing));
+            let sealed = news.map(|news| seal(&app, &ask, news));
+            (sealed, image.settings().0.max_snapshot_age.map(|age| age.as_millis()))
+        });
         if let Some(sealed) = sealed {
+            // Before anything is told: whoever has it must be known after a restart, too.
+            if let Err(error) = app.proxies.answers(&asking, trusts_ms, &app.store.db).await {
+                tracing::error!(%error, proxy = ask.name, "a proxy could not be written down");
+            }
             return sealed.into_response();
-        }
-        if over {
-            return seal(&app, &ask, News::Nothing).into_response();
         }
         // However the waiting ends, the image is asked once more: while it is not trusted, nobody is told to be
         // current.
@@ -75,6 +88,41 @@ async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     }
 }
 
+/// Takes a report of usage in. What cannot be written now comes again.
+async fn take_report(State(app): State<Arc<App>>, request: axum::extract::Request) -> Response {
+    let read = <Bytes as axum::extract::FromRequest<()>>::from_request(request, &());
+    let Ok(Ok(body)) = tokio::time::timeout(REPORT_TIME_MAX, read).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    // To its end, even if the proxy gives up: half of it may be written.
+    let taken = tokio::spawn(async move {
+        let key = &app.store.sync_key;
+        let Some(report) = Report::open(&body, key) else {
+            let claimed = body.get(32..).and_then(claimed_key_id);
+            return refused(&Refusal::of(claimed, key.id()));
+        };
+        match usage::take(&app.store, &report).await {
+            Ok(taken) => {
+                let receipt = Receipt { nonce: report.nonce, instance: report.instance, taken };
+                receipt.seal(key).ok_or(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+            }
+            Err(error) => {
+                tracing::error!(%error, proxy = report.name, "a report of usage could not be taken in; it will come again");
+                StatusCode::SERVICE_UNAVAILABLE.into_response()
+            }
+        }
+    });
+    taken.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a report of usage could not be taken in");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    })
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    tracing::warn!(%refusal, "a message to the feed was refused");
+    (StatusCode::UNAUTHORIZED, "the feed is for proxies that have the sync key\n").into_response()
+}
+
 /// For how long a question is held: the age of a snapshot counts from the last question that was answered, so a short
 /// limit on it means that proxies must ask more often.
 fn hold(max_snapshot_age: Option<Age>) -> Duration {
@@ -82,55 +130,37 @@ fn hold(max_snapshot_age: Option<Age>) -> Duration {
     Duration::from_millis(quarter.min(HOLD_SECONDS * 1000))
 }
 
-/// Why a question is not answered; for the log.
+/// Why a message is not answered; for the log.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("the question to the feed is missing or cannot be read")]
+    #[error("it is missing or cannot be read")]
     Unreadable,
-    #[error("the question to the feed is sealed with another sync key: {theirs:08x}, ours is {ours:08x}")]
+    #[error("it is sealed with another sync key: {theirs:08x}, ours is {ours:08x}")]
     OtherKey { theirs: u32, ours: u32 },
-    #[error("the question to the feed is not authentic")]
+    #[error("it is not authentic")]
     NotAuthentic,
+    #[error("it has come before")]
+    Repeated,
+}
+
+impl Refusal {
+    /// Of something that does not open.
+    fn of(claimed_key: Option<u32>, ours: u32) -> Self {
+        match claimed_key {
+            Some(theirs) if theirs != ours => Self::OtherKey { theirs, ours },
+            _ => Self::NotAuthentic,
+        }
+    }
 }
 
 fn open(app: &App, headers: &HeaderMap) -> Result<Ask, Refusal> {
     let header = |name| headers.get(name).and_then(|value| BASE64.decode(value).ok()).ok_or(Refusal::Unreadable);
     let (bytes, mac) = (header(ASK_HEADER)?, header(MAC_HEADER)?);
-    let ours = app.store.sync_key.id();
-    Ask::open(&bytes, &mac, &app.store.sync_key).ok_or_else(|| match Ask::claimed_key_id(&bytes) {
-        Some(theirs) if theirs != ours => Refusal::OtherKey { theirs, ours },
-        _ => Refusal::NotAuthentic,
-    })
+    let key = &app.store.sync_key;
+    Ask::open(&bytes, &mac, key).ok_or_else(|| Refusal::of(claimed_key_id(&bytes), key.id()))
 }
 
 fn seal(app: &App, ask: &Ask, news: News<'_>) -> Result<Vec<u8>, StatusCode> {
     let answer = Answer { nonce: ask.nonce, instance: ask.instance, server_time: clock::now(), news };
     answer.seal(&app.store.sync_key).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-impl Proxies {
-    /// Notes what a proxy says to have in force.
-    fn acknowledge(&self, ask: &Ask, now: Timestamp) {
-        let mut proxies = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let known = proxies.get(&ask.instance);
-        if known.is_some_and(|known| known.sent_at > ask.sent_at) {
-            return;
-        }
-        if known.is_none() {
-            tracing::info!(proxy = ask.name, instance = *crate::keys::hex(&ask.instance), "a proxy has come");
-        }
-        let before = known.and_then(|known| known.position);
-        let position = ask.at.or(before);
-        if let Some(at) = position.filter(|_| position != before) {
-            tracing::debug!(proxy = ask.name, revision = at.revision, "a proxy has confirmed");
-        }
-        if known.is_none() && proxies.len() >= PROXIES_MAX {
-            let longest_gone = proxies.iter().min_by_key(|(_, proxy)| proxy.seen_at).map(|(instance, _)| *instance);
-            if let Some(proxy) = longest_gone.and_then(|instance| proxies.remove(&instance)) {
-                tracing::info!(proxy = proxy.name, "a proxy is forgotten");
-            }
-        }
-        let proxy = Acknowledged { name: ask.name.clone(), position, sent_at: ask.sent_at, seen_at: now };
-        proxies.insert(ask.instance, proxy);
-    }
 }

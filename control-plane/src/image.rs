@@ -244,6 +244,19 @@ impl Image {
         }
     }
 
+    /// The revision of a position, if it is one of this history: what was confirmed in another one counts for nothing.
+    /// Of what was long ago it is not known, but then it is not the present one either.
+    pub(crate) fn revision_of(&self, at: Position) -> Option<u64> {
+        self.log_since(at).map(|_| at.revision)
+    }
+
+    /// How many changes a proxy in this position has heard of that this database does not have.
+    pub(crate) fn lacks(&self, at: Position) -> Option<u64> {
+        let same_database = at.epoch == self.position.epoch;
+        let ahead = at.revision.checked_sub(self.position.revision).filter(|ahead| *ahead > 0);
+        ahead.filter(|_| same_database)
+    }
+
     /// All that changed since then, whole; `None` if that is not known, or more than an answer should hold.
     fn changes(&self, at: Position) -> Option<News<'_>> {
         let changed: BTreeSet<ItemKey> = self.log_since(at)?.flat_map(|entry| entry.changed.iter().copied()).collect();

@@ -8,13 +8,16 @@ mod api;
 mod change;
 mod clock;
 mod envoy_config;
+mod fault;
 mod feed;
 mod image;
 mod keys;
 mod permission;
+mod proxies;
 mod serve;
 mod server;
 mod store;
+mod usage;
 
 use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use serve::App;

@@ -19,6 +19,8 @@ pub(crate) enum Action {
     ChangeSettings,
     ShowBackendCredential,
     SetBackendCredential,
+    ListProxies,
+    ForgetProxy,
 }
 
 /// Who wants it done.
@@ -60,7 +62,9 @@ pub(crate) fn permit(role: Role, action: Action, whose: Whose) -> Option<Permit>
             | Action::ShowSettings
             | Action::ChangeSettings
             | Action::ShowBackendCredential
-            | Action::SetBackendCredential,
+            | Action::SetBackendCredential
+            | Action::ListProxies
+            | Action::ForgetProxy,
             Role::User,
             _,
         ) => false,
@@ -96,6 +100,8 @@ impl Action {
             Self::ChangeSettings => "settings.change",
             Self::ShowBackendCredential => "backend_credential.show",
             Self::SetBackendCredential => "backend_credential.set",
+            Self::ListProxies => "proxy.list",
+            Self::ForgetProxy => "proxy.forget",
         }
     }
 }
@@ -120,7 +126,9 @@ mod tests {
         settings.show            -      -         yes    yes\n\
         settings.change          -      -         yes    yes\n\
         backend_credential.show  -      -         yes    yes\n\
-        backend_credential.set   -      -         yes    yes\n";
+        backend_credential.set   -      -         yes    yes\n\
+        proxy.list               -      -         yes    yes\n\
+        proxy.forget             -      -         yes    yes\n";
 
     #[test]
     fn s6_the_table() {
@@ -141,6 +149,8 @@ mod tests {
             ChangeSettings,
             ShowBackendCredential,
             SetBackendCredential,
+            ListProxies,
+            ForgetProxy,
         ] {
             let cell = |role, whose| if permit(role, action, whose).is_some() { "yes" } else { "-" };
             table += &format!(

@@ -1,10 +1,11 @@
 //! `tokengate serve`: the control plane from start to a graceful stop.
 
 use crate::change::{Author, Change, ChangeError, NewToken, NewUser};
-use crate::feed::Proxies;
 use crate::keys::{self, KeyError, MasterKey};
 use crate::permission::{Action, Permit, Role, Whose, permit};
+use crate::proxies::{self, Proxies};
 use crate::store::{OpenError, Store, users};
+use crate::usage::{self, OwnCalls};
 use crate::{api, feed, server};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -26,6 +27,7 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) proxies: Proxies,
     pub(crate) assertions: api::Assertions,
+    pub(crate) own_calls: OwnCalls,
     /// Whether tokens stay as they were made (S7).
     pub(crate) secure_mode: bool,
     stop: watch::Receiver<bool>,
@@ -66,11 +68,13 @@ pub(crate) async fn serve(data: &Path, listen: SocketAddr, secure_mode: bool) ->
     let master = open_data(data)?;
     let store = Store::open(data, master).await?;
     first_start(&store, data).await?;
+    let proxies = Proxies::load(&store.db).await.map_err(OpenError::Database)?;
     let (stop, stopping) = watch::channel(false);
     let app = Arc::new(App {
         store,
-        proxies: Proxies::default(),
+        proxies,
         assertions: api::Assertions::default(),
+        own_calls: OwnCalls::default(),
         secure_mode,
         stop: stopping,
     });
@@ -87,7 +91,10 @@ pub(crate) async fn serve(data: &Path, listen: SocketAddr, secure_mode: bool) ->
     tokio::select! {
         () = server::accept(listener, router, &app) => {}
         () = app.store.keep_image_trusted() => {}
+        () = usage::keep_writing(&app) => {}
+        () = proxies::keep_forgetting(&app) => {}
     }
+    usage::write_own(&app).await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -1,20 +1,25 @@
-//! The database: users, tokens, settings, audit, backend credentials, and the head of the feed.
+//! The database: users, tokens and their use, settings, audit, backend credentials, proxies, and the head of the feed.
 //!
 //! SQLite in one file; the queries go through SeaORM so that PostgreSQL can take its place. Times are milliseconds
 //! since the epoch. Nothing here is a secret by itself: of a token there is its keyed hash, of a backend
 //! credential what is sealed, of the keys nothing.
 
 pub(crate) mod audit;
+pub(crate) mod calls;
 pub(crate) mod credentials;
 pub(crate) mod feed_head;
 mod migration;
+pub(crate) mod proxies;
 pub(crate) mod settings;
+pub(crate) mod token_usage;
 pub(crate) mod tokens;
+pub(crate) mod usage_reports;
 pub(crate) mod users;
 
 use crate::clock;
 use crate::image::{Image, ImageError, Prepared};
 use crate::keys::{self, MasterKey};
+use futures_util::TryStreamExt as _;
 use policy::feed::SyncKey;
 use policy::{DenyReason, FilterKeys, KeyedHash, Settings, Timestamp, still_stands};
 use sea_orm::sea_query::ExprTrait as _;
@@ -237,19 +242,21 @@ async fn load_image(db: &DatabaseConnection, master: &MasterKey, sync_key: &Sync
     }
     let remembered_since =
         i64::try_from(clock::now().as_millis().saturating_sub(REMEMBER_DELETED_MS)).unwrap_or_default();
-    let tokens = tokens::Entity::find()
+    let (mut token_records, mut restrictions) = (Vec::new(), HashMap::new());
+    // In one pass, a row at a time: of a million tokens only what the proxies are to know is kept.
+    let mut rows = tokens::Entity::find()
         .filter(tokens::Column::DeletedAt.is_null().or(tokens::Column::DeletedAt.gt(remembered_since)))
-        .all(db)
+        .stream(db)
         .await?;
-    let (mut token_records, mut restrictions) = (Vec::with_capacity(tokens.len()), HashMap::new());
-    for token in &tokens {
+    while let Some(token) = rows.try_next().await? {
         let owner = token.owner_id.and_then(|owner| users.get(&owner));
         if let Ok(hash) = token.hash.as_slice().try_into() {
-            let record = tokens::record(token, owner, master);
-            restrictions.extend(tokens::restrictions(token, &record));
+            let record = tokens::record(&token, owner, master);
+            restrictions.extend(tokens::restrictions(&token, &record));
             token_records.push((KeyedHash::from_bytes(hash), record));
         }
     }
+    drop(rows);
     let (revision, tag) = (head.revision.cast_unsigned(), head.tag.cast_unsigned());
     Ok(Image::build(
         epoch(&head),

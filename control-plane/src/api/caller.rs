@@ -17,7 +17,8 @@ use policy::assertion::AssertionError;
 use policy::headers::ASSERTION;
 use policy::record::same_ignoring_case;
 use policy::restrictions::{Body, Set};
-use policy::settings::Audience;
+use policy::settings::{Audience, AuditCalls};
+use policy::usage::Call;
 use policy::{
     DenyReason, Facts, Found, KeyedHash, Known, Request, Site, Snapshot, Sources, Timestamp, TokenRecord, UserRecord,
     Verdict, decide,
@@ -113,18 +114,23 @@ fn judged(parts: &Parts, app: &App, now: Timestamp) -> Result<Admitted, ApiError
     let headers: Vec<_> = target.into_iter().chain(headers).collect();
     let request = Request::read(&headers, &Site::default());
     let address = parts.extensions.get::<Peer>().map(|peer| peer.0);
-    let verdict = app.store.with_image(|image| {
+    let (verdict, call) = app.store.with_image(|image| {
         let opened = image.settings();
         let (settings, keys) = &*opened;
         let known = Known::gather(&request, settings, keys, &InImage { image, address });
-        decide(&Facts {
+        let verdict = decide(&Facts {
             request: &request,
             snapshot: Snapshot::Ready { settings, age_ms: 0 },
             known: &known,
             body: Body::NotYet,
             now,
-        })
+        });
+        let call = Call::of(&verdict, &request, &known, settings.audit_calls, now, || address);
+        (verdict, call.map(|call| (call, settings.audit_calls != AuditCalls::Off)))
     });
+    if let Some((call, whole)) = call {
+        app.own_calls.add(call, whole);
+    }
     match verdict {
         Verdict::Admit(grant) => Ok(Admitted {
             token_id: grant.token().id.clone(),

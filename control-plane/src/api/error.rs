@@ -54,6 +54,8 @@ pub(crate) enum ApiError {
     Busy,
     /// A token is not to last for so long (S1); until then it may.
     ValidityTooLong(String),
+    /// The proxy is not gone.
+    ProxyIsLive,
     /// Name or e-mail are somebody else's.
     UserExists,
     /// Without this user nobody could administer.
@@ -140,6 +142,7 @@ impl ApiError {
             Self::ValidityTooLong(latest) => {
                 told(400, "validity_too_long", &format!("The API token must end by {latest}, or before."))
             }
+            Self::ProxyIsLive => told(409, "proxy_is_live", "The proxy is there, and would be back at once."),
             Self::UserExists => told(409, "user_exists", "The name or the e-mail address is another user's."),
             Self::LastSysadmin => {
                 told(409, "last_sysadmin", "This is the last sysadmin; make another user one before.")

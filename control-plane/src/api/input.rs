@@ -131,7 +131,7 @@ impl<T> Page<T> {
         mut rows: Vec<R>,
         limit: u64,
         id: impl Fn(&R) -> i64,
-        view: impl Fn(R) -> Result<T, ApiError>,
+        view: impl FnMut(R) -> Result<T, ApiError>,
     ) -> Result<Self, ApiError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;

@@ -17,7 +17,7 @@ use super::caller::Caller;
 use super::error::ApiError;
 use super::input::rfc3339;
 use crate::permission::{Action, Permit};
-use crate::store::{tokens, users};
+use crate::store::{token_usage, tokens, users};
 use policy::record::limits::{LABEL_CHARS_MAX, TOKEN_ADDRESSES_MAX};
 use policy::{IpRule, Scope, token};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
@@ -38,10 +38,14 @@ pub(crate) struct TokenView {
     created_at: String,
     valid_from: Option<String>,
     expires_at: Option<String>,
+    /// How often it was admitted.
+    usage_count: i64,
+    last_accessed_at: Option<String>,
+    last_accessed_from: Option<String>,
 }
 
 impl TokenView {
-    fn new(token: tokens::Model, owner: Option<&str>) -> Result<Self, ApiError> {
+    fn new(token: tokens::Model, owner: Option<&str>, usage: Option<token_usage::Model>) -> Result<Self, ApiError> {
         let tokens::Model {
             id: _,
             public_id,
@@ -75,7 +79,16 @@ impl TokenView {
             created_at: rfc3339(created_at),
             valid_from: valid_from.map(rfc3339),
             expires_at: expires_at.map(rfc3339),
+            usage_count: usage.as_ref().map_or(0, |usage| usage.uses),
+            last_accessed_at: usage.as_ref().map(|usage| rfc3339(usage.last_at)),
+            last_accessed_from: usage.and_then(|usage| usage.last_address),
         })
+    }
+
+    /// With its use, as it is known now.
+    async fn load(db: &impl ConnectionTrait, token: tokens::Model, owner: Option<&str>) -> Result<Self, ApiError> {
+        let usage = token_usage::Entity::find_by_id(token.id).one(db).await?;
+        Self::new(token, owner, usage)
     }
 }
 

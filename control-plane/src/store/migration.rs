@@ -9,7 +9,7 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(FirstLight), Box::new(Verdict)]
+        vec![Box::new(FirstLight), Box::new(Verdict), Box::new(Feed)]
     }
 }
 
@@ -142,6 +142,71 @@ impl MigrationTrait for Verdict {
         manager.drop_table(Table::drop().table("tokens_m0001").to_owned()).await?;
         let owners_tokens = Index::create().name("tokens_owner").table("tokens").col("owner_id").col("id").to_owned();
         manager.create_index(owners_tokens).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// The proxies, and what they report of calls.
+struct Feed;
+
+impl MigrationName for Feed {
+    fn name(&self) -> &str {
+        "m0003_feed"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Feed {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let proxies = Table::create()
+            .table("proxies")
+            .col(string("instance").primary_key())
+            .col(string("name"))
+            .col(string_null("address"))
+            .col(big_integer("first_seen_at"))
+            .col(big_integer("seen_at"))
+            .col(big_integer_null("trusts_ms"))
+            .col(string("version"))
+            .col(integer("workers"))
+            .to_owned();
+        let reports = Table::create()
+            .table("usage_reports")
+            .col(string("instance").primary_key())
+            .col(big_integer("next"))
+            .col(big_integer("seen_at"))
+            .to_owned();
+        let usage = Table::create()
+            .table("token_usage")
+            .col(big_integer("token_id").primary_key())
+            .col(big_integer("uses"))
+            .col(big_integer("last_at"))
+            .col(string_null("last_address"))
+            .foreign_key(ForeignKey::create().from("token_usage", "token_id").to("tokens", "id"))
+            .to_owned();
+        let calls = Table::create()
+            .table("calls")
+            .col(big_pk_auto("id"))
+            .col(big_integer("at"))
+            .col(big_integer("calls"))
+            .col(string("outcome"))
+            .col(string_null("token"))
+            .col(string_null("user"))
+            .col(string_null("actor"))
+            .col(string_null("method"))
+            .col(string_null("path"))
+            .col(string_null("address"))
+            .col(integer_null("status"))
+            .col(string_null("request_id"))
+            .col(string("proxy"))
+            .to_owned();
+        for table in [proxies, reports, usage, calls] {
+            manager.create_table(table).await?;
+        }
+        let by_time = Index::create().name("calls_at").table("calls").col("at").to_owned();
+        manager.create_index(by_time).await
     }
 
     fn use_transaction(&self) -> Option<bool> {

@@ -119,7 +119,7 @@ pub(crate) async fn create(
     change.commit().await?;
     // The one place where a token leaves the program: to the one who asked for it.
     let plain = secret.map(|secret| String::from_utf8_lossy(secret.expose()).into_owned());
-    let view = TokenView::new(token, owner.as_ref().map(|owner| owner.name.as_str()))?;
+    let view = TokenView::new(token, owner.as_ref().map(|owner| owner.name.as_str()), None)?;
     Ok((StatusCode::CREATED, Json(Created { token: plain, view })))
 }
 

@@ -66,5 +66,6 @@ pub(crate) async fn edit(
     let edit = TokenEdit { label, expires_at, read_only, ip_ranges, restrictions };
     let token = change.edit_token(&permit, token, owner.as_ref(), edit).await?;
     change.commit().await?;
-    Ok(Json(TokenView::new(token, owner.as_ref().map(|owner| owner.name.as_str()))?))
+    let owner = owner.as_ref().map(|owner| owner.name.as_str());
+    Ok(Json(TokenView::load(&app.store.db, token, owner).await?))
 }

@@ -7,7 +7,7 @@ use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Page, Params, limit};
 use crate::permission::{Action, Whose};
-use crate::store::{tokens, users};
+use crate::store::{token_usage, tokens, users};
 use axum::Json;
 use axum::extract::State;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
@@ -64,9 +64,15 @@ pub(crate) async fn list(
         .into_iter()
         .map(|user| (user.id, user.name))
         .collect();
+    let used = token_usage::Entity::find()
+        .filter(token_usage::Column::TokenId.is_in(rows.iter().map(|token| token.id)))
+        .all(&app.store.db)
+        .await?;
+    let mut used: HashMap<i64, token_usage::Model> = used.into_iter().map(|usage| (usage.token_id, usage)).collect();
     let view = |token: tokens::Model| {
         let owner = token.owner_id.and_then(|owner| owners.get(&owner)).map(String::as_str);
-        TokenView::new(token, owner)
+        let usage = used.remove(&token.id);
+        TokenView::new(token, owner, usage)
     };
     Page::of(rows, limit, |token| token.id, view).map(Json)
 }

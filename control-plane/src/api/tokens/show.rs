@@ -17,5 +17,6 @@ pub(crate) async fn show(
     Segment(id): Segment,
 ) -> Result<Json<TokenView>, ApiError> {
     let (_permit, token, owner) = super::find(&app.store.db, &caller, Action::ShowToken, &id).await?;
-    Ok(Json(TokenView::new(token, owner.as_ref().map(|owner| owner.name.as_str()))?))
+    let owner = owner.as_ref().map(|owner| owner.name.as_str());
+    Ok(Json(TokenView::load(&app.store.db, token, owner).await?))
 }

@@ -1,0 +1,113 @@
+//! `/api/v1/proxies`.
+
+mod forget;
+mod list;
+
+pub(crate) use forget::forget;
+pub(crate) use list::list;
+
+use super::error::ApiError;
+use super::input::rfc3339;
+use crate::App;
+use crate::clock;
+use crate::keys::hex;
+use crate::proxies::{Instance, Proxy};
+use crate::store::tokens::stored;
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How long a caller may have proxies waited for: less than a proxy in front of this keeps a silent request.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// A proxy as the API shows one.
+#[derive(Serialize)]
+pub(crate) struct ProxyView {
+    instance: String,
+    name: String,
+    address: Option<String>,
+    /// `live`: it asks, or has just done so; `lost`: it does not, but may go on deciding from what it has.
+    state: &'static str,
+    /// `None`: none, or of another history, of which it is about to be cured.
+    revision: Option<u64>,
+    /// How long ago its snapshot was last known to be current.
+    age_ms: Option<u64>,
+    first_seen_at: String,
+    last_seen_at: String,
+    /// By how much its clock was ahead.
+    clock_ahead_ms: i64,
+    filter_version: String,
+    workers: u16,
+    /// Pages of its snapshot that it had to leave out: requests that need what is on them are refused.
+    pages_left_out: u16,
+}
+
+impl ProxyView {
+    fn new(instance: &Instance, proxy: &Proxy) -> Self {
+        let now = clock::now();
+        Self {
+            instance: hex(instance).to_string(),
+            name: proxy.name.clone(),
+            address: proxy.address.map(|address| address.to_string()),
+            state: if proxy.is_live(now) { "live" } else { "lost" },
+            revision: proxy.revision,
+            age_ms: proxy.current_at.map(|at| now.as_millis().saturating_sub(at.as_millis())),
+            first_seen_at: rfc3339(stored(proxy.first_seen_at)),
+            last_seen_at: rfc3339(stored(proxy.seen_at)),
+            clock_ahead_ms: proxy.clock_ahead_ms,
+            filter_version: proxy.version.clone(),
+            workers: proxy.workers,
+            pages_left_out: proxy.left_out,
+        }
+    }
+}
+
+/// `?wait=5s`: how long to wait until every proxy has confirmed a change.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WaitParams {
+    wait: Option<String>,
+}
+
+/// What the proxies say of a change.
+#[derive(Serialize)]
+struct Confirmed {
+    revision: u64,
+    confirmed: Vec<ProxyView>,
+    unconfirmed: Vec<ProxyView>,
+}
+
+impl WaitParams {
+    /// How long, if at all: to be asked before anything is done.
+    pub(crate) fn patience(&self) -> Result<Option<Duration>, ApiError> {
+        let Some(text) = &self.wait else {
+            return Ok(None);
+        };
+        let wrong = || ApiError::BadRequest("wait must be a time such as 5s or 500ms, at most 10s.".into());
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let patience = match unit {
+            "ms" => Duration::from_millis(number),
+            "s" => Duration::from_secs(number),
+            _ => return Err(wrong()),
+        };
+        if patience > WAIT_MAX { Err(wrong()) } else { Ok(Some(patience)) }
+    }
+}
+
+/// The answer to a change that is in the database: 204 if nobody waits for the proxies. Otherwise 200 once all of them
+/// decide by it, or 202 with those that are not known to.
+pub(crate) async fn after(app: &App, revision: u64, patience: Option<Duration>) -> Response {
+    let Some(patience) = patience else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    let confirmation = app.proxies.confirm(revision, patience).await;
+    let views = |proxies: &[(Instance, Proxy)]| {
+        proxies.iter().map(|(instance, proxy)| ProxyView::new(instance, proxy)).collect::<Vec<_>>()
+    };
+    let (confirmed, unconfirmed) = (views(&confirmation.confirmed), views(&confirmation.unconfirmed));
+    let status = if unconfirmed.is_empty() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    (status, Json(Confirmed { revision, confirmed, unconfirmed })).into_response()
+}
