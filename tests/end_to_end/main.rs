@@ -14,6 +14,7 @@
 //! | `management` | users and tokens by REST, permissions, errors, what survives `kill -9` |
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
+//! | `load` | the load generator itself: every request accounted for |
 //! | `wasm_module` | what the filter asks of its host |
 
 mod addresses;
@@ -21,6 +22,7 @@ mod clients;
 mod feed;
 mod guards;
 mod identity;
+mod load;
 mod local_stack;
 mod management;
 mod paths;

@@ -64,6 +64,11 @@ impl Process {
         &self.log
     }
 
+    /// Its process id: `setpriv` becomes the program.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().ok().flatten()

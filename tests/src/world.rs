@@ -71,6 +71,16 @@ impl World {
         self.config = self.config.replace(from, to);
     }
 
+    /// Lets Envoy answer `/rest/direct` by itself, for its next start: after all its filters, and without the backend,
+    /// which would be the slowest part.
+    pub fn answer_directly(&mut self) {
+        let backend = "- match: { prefix: / }";
+        let direct = "- match: { prefix: /rest/direct }
+                direct_response: { status: 200, body: { inline_string: \"ok\" } }
+              ";
+        self.edit_config(backend, &format!("{direct}{backend}"));
+    }
+
     /// Envoy's configuration as it stands.
     pub fn config(&self) -> &str {
         &self.config
@@ -124,6 +134,28 @@ impl World {
     /// Whether Envoy still runs.
     pub fn envoy_runs(&mut self) -> bool {
         self.envoy.as_mut().is_some_and(|envoy| envoy.ended().is_none())
+    }
+
+    /// The process id of Envoy.
+    pub fn envoy_pid(&self) -> u32 {
+        self.envoy.as_ref().expect("a running Envoy").id()
+    }
+
+    /// The memory that Envoy holds (its resident set), in bytes.
+    pub fn envoy_memory(&self) -> u64 {
+        let status = self.envoy_proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident set");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// The CPU time that Envoy has used, in all its threads, to 10 ms.
+    pub fn envoy_cpu(&self) -> Duration {
+        let stat = self.envoy_proc("stat");
+        // Behind the name, which may contain anything: the state, and as numbers 11 and 12 after it user and system time.
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let times = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 10) // Linux tells 100 ticks a second, whatever it counts itself
     }
 
     /// The first sysadmin's token.
@@ -283,6 +315,10 @@ impl World {
     /// All that a part of the stack has written to its log.
     pub fn log(&self, part: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.site.log(part)).unwrap_or_default()).into_owned()
+    }
+
+    fn envoy_proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.envoy_pid())).expect("a file of Envoy's process")
     }
 
     fn backend_get(&self, path: &str) -> Reply {
