@@ -1,7 +1,7 @@
 # Tokengate. `make run` tries it, `make test` proves it; each does all its own set-up.
 
 .DELETE_ON_ERROR:
-.PHONY: help run test lint build setup
+.PHONY: help run test bench lint build setup
 
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 unexport CARGO_BUILD_TARGET
@@ -21,6 +21,13 @@ run: build ## Start Envoy, control plane and demo backend here, until Ctrl-C
 test: build ## Run all tests
 	@tests/setup.sh tests
 	cargo test --workspace --locked
+
+# BENCH holds arguments, such as BENCH="revocation --rounds 20" or BENCH=--help.
+bench: setup ## Measure revocation and the cost of a request, in release builds
+	cargo build --release --locked -p tokengate
+	cargo build --release --locked -p tests
+	cargo build -p filter --target wasm32-wasip1 --profile wasm --locked
+	@exec "$(CARGO_TARGET_DIR)/release/bench" $(BENCH)
 
 lint: setup ## Check formatting, lints and documentation
 	cargo fmt --all --check

@@ -1,7 +1,9 @@
-//! The load generator itself: exactly as many requests as it was told, and every one accounted for.
+//! The load generator itself: exactly as many requests as it was told, and every one accounted for. And that the
+//! benchmarks run, whatever their figures.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -174,4 +176,28 @@ fn through_envoy_which_answers_by_itself_the_filter_has_judged_every_request() {
     assert_eq!(refused() - refused_before, 5000);
     assert_eq!(world.received("/rest/direct").len(), 0);
     assert!(world.envoy_cpu() > cpu_before && world.envoy_memory() > 10_000_000);
+}
+
+#[test]
+fn the_benchmarks_run_and_leave_nothing_behind() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let arguments = "--rounds 2 --load 100 --cost-rounds 1 --requests 1000";
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(arguments.split(' '))
+        .env("TMPDIR", directory.path())
+        .output()
+        .expect("the benchmarks start");
+    let (figures, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{figures}\n{errors}");
+    for line in [
+        "beside nothing else ",
+        "beside 100 other requests a second ",
+        "  refused on the last connection ",
+        "no filter, no guards ",
+        "admitted token, calls not logged ",
+        "Memory of Envoy with it: ",
+    ] {
+        assert!(figures.lines().any(|found| found.starts_with(line)), "no line {line:?}:\n{figures}");
+    }
+    assert_eq!(directory.path().read_dir().expect("the directory").count(), 0);
 }

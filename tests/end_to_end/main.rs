@@ -14,7 +14,7 @@
 //! | `management` | users and tokens by REST, permissions, errors, what survives `kill -9` |
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
-//! | `load` | the load generator itself: every request accounted for |
+//! | `load` | the load generator itself: every request accounted for; the benchmarks run |
 //! | `wasm_module` | what the filter asks of its host |
 
 mod addresses;

@@ -23,8 +23,8 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds them beside the program that asks; `ENVOY` names another Envoy, `TOKENGATE_FILTER` another filter. An
-    /// error says what is missing and which command makes it.
+    /// Finds them beside the program that asks, so in the build profile of its own; `ENVOY` names another Envoy,
+    /// `TOKENGATE_FILTER` another filter. An error says what is missing and which command makes it.
     pub fn find() -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut built = own.parent().unwrap_or(Path::new("."));

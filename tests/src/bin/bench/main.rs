@@ -1,0 +1,146 @@
+//! `make bench`: how soon a revocation is in force, and what a request costs. Real Envoy, the real filter and the real
+//! control plane, as the tests have them, but built for release.
+
+mod cost;
+mod revocation;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tests::World;
+
+const HELP: &str = "\
+Measures Tokengate on this machine: Envoy, control plane and whoever asks, on free ports of 127.0.0.1.
+
+Usage: bench [revocation] [cost] [OPTIONS]        make bench BENCH=\"…\"
+
+  revocation  How long a token is admitted after its deletion was answered. Envoy has 4 workers. On every connection
+              the token is asked with about every 5 ms; counted is until the last connection has had its first
+              refusal, so that all workers refuse: 0 where that was before the answer. In truth they do so after the
+              last admitted answer and before this refusal. Once without other requests, and once among them.
+  cost        CPU time of Envoy for a request: without the filter and its guards, with an admitted token, and with
+              one whose call is not logged. Envoy has 1 worker and answers by itself.
+
+Without a name, both; that takes about 2 minutes.
+
+  --rounds N       Revocations in each case [default: 200]
+  --connections N  Connections on which the revoked token is asked with, from 32 [default: 48]
+  --load N         Other requests a second, in the second case of `revocation`; 0 leaves it out [default: 1000]
+  --cost-rounds N  Measurements of each case of `cost`, taken in turn [default: 10]
+  --requests N     Requests in each of these [default: 20000]
+  --help           This
+
+Whoever else is busy on the machine shows in all figures. Ctrl-C ends it, and all that it started.
+";
+
+/// Set by Ctrl-C.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+struct Options {
+    revocation: bool,
+    cost: bool,
+    rounds: u32,
+    connections: usize,
+    load: u32,
+    cost_rounds: u32,
+    requests: u32,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nmake bench: {error}"); // the progress may not have ended its line
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let Some(options) = Options::read(std::env::args().skip(1))? else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    ctrlc::set_handler(|| STOPPED.store(true, Ordering::Relaxed)).map_err(|error| error.to_string())?;
+    if cfg!(debug_assertions) {
+        eprintln!("This is no release build, and its figures mean little; `make bench` makes one.");
+    }
+    if options.revocation {
+        revocation::run(&options)?;
+    }
+    if options.cost {
+        cost::run(&options)?;
+    }
+    Ok(())
+}
+
+impl Options {
+    /// What the arguments say; nothing if they ask for help.
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut options = Self {
+            revocation: false,
+            cost: false,
+            rounds: 200,
+            connections: 48,
+            load: 1000,
+            cost_rounds: 10,
+            requests: 20_000,
+        };
+        while let Some(argument) = arguments.next() {
+            let mut number = |least: u32| {
+                let number = arguments.next().and_then(|number| number.parse().ok()).filter(|number| *number >= least);
+                number.ok_or_else(|| format!("{argument} wants a number from {least}"))
+            };
+            match argument.as_str() {
+                "revocation" => options.revocation = true,
+                "cost" => options.cost = true,
+                "--rounds" => options.rounds = number(1)?,
+                // Which worker gets a connection is chance; fewer might well leave one out.
+                "--connections" => options.connections = usize::try_from(number(32)?).unwrap_or(usize::MAX),
+                "--load" => options.load = number(0)?,
+                "--cost-rounds" => options.cost_rounds = number(1)?,
+                "--requests" => options.requests = number(1000)?,
+                "--help" | "-h" => return Ok(None),
+                _ => return Err(format!("{argument} is unknown; --help lists what there is")),
+            }
+        }
+        if !options.revocation && !options.cost {
+            (options.revocation, options.cost) = (true, true);
+        }
+        Ok(Some(options))
+    }
+}
+
+/// An error once somebody has pressed Ctrl-C.
+fn unless_stopped() -> Result<(), String> {
+    if STOPPED.load(Ordering::Relaxed) { Err("stopped".into()) } else { Ok(()) }
+}
+
+/// Shows on stderr how far it is.
+fn progress(what: &str, done: u32, of: u32) {
+    let end = if done == of { "\n" } else { "" };
+    eprint!("\r{what}: {done} of {of}{end}");
+}
+
+/// The value below or at which this share of the sorted values lies.
+fn quantile<T: Copy>(sorted: &[T], share: f64) -> T {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1]
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Prints how much memory Envoy has: what it has allocated itself, and what the machine has given it.
+fn print_memory(of: &str, world: &World) {
+    let stats = world.envoy_admin("/stats?filter=^server.memory_allocated$");
+    let allocated = stats.trim().strip_prefix("server.memory_allocated: ").and_then(|bytes| bytes.parse::<u64>().ok());
+    let allocated = allocated.expect("Envoy's statistics");
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    println!(
+        "Memory of Envoy {of}: {:.1} MiB allocated (server.memory_allocated), {:.1} MiB resident (VmRSS)",
+        mib(allocated),
+        mib(world.envoy_memory())
+    );
+}
