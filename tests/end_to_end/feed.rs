@@ -213,17 +213,6 @@ fn many_tokens_change_the_number_of_shards_and_all_go_on_working() {
     }
 }
 
-#[test]
-fn a_proxy_that_has_a_change_in_force_confirms_it_to_the_control_plane() {
-    let world = World::start();
-    world.token_for("alice");
-    let revision = world.control_get("/readyz").send().json["revision"].clone();
-    eventually_within(PROMISED, "the proxy confirms", || {
-        let log = world.log("control-plane");
-        log.contains(&format!("a proxy has confirmed proxy=\"envoy\" revision={revision}")).then_some(())
-    });
-}
-
 /// Puts tokens into the database of a stopped control plane that nobody has: so many that a full sync has many pages.
 fn add_unusable_tokens(world: &World, count: u32) {
     let script = "import os, sqlite3, sys\n\

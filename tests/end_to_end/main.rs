@@ -9,6 +9,8 @@
 //! | `restrictions` | for which requests a restricted token works (L1 to L8) |
 //! | `feed` | a change is in force within a second; outages of either side |
 //! | `paths` | a corpus of path attacks: what was judged is what is forwarded (principle 5) |
+//! | `proxies` | which proxies there are, and revocations that are proven |
+//! | `usage` | the audit of calls (A2), and when and how often a token was used (M7) |
 //! | `guards` | a filter that fails or is left out lets nothing through (principle 4) |
 //! | `secrets` | no secret in a log, a configuration dump or an error |
 //! | `management` | users and tokens by REST, permissions, errors, what survives `kill -9` |
@@ -26,8 +28,10 @@ mod load;
 mod local_stack;
 mod management;
 mod paths;
+mod proxies;
 mod restrictions;
 mod secrets;
 mod settings;
+mod usage;
 mod using_a_token;
 mod wasm_module;

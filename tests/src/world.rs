@@ -303,10 +303,15 @@ impl World {
 
     /// The audit as it lies in the database, a line a record.
     pub fn audit(&self) -> Vec<String> {
-        let script = "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute('select revision, actor, action, \
-                      subject, detail, on_behalf_of from audit order by id'): print('|'.join(map(str, row)))";
+        self.rows("select revision, actor, action, subject, detail, on_behalf_of from audit order by id")
+    }
+
+    /// What a query finds in the database: a line a row, with `|` between its columns.
+    pub fn rows(&self, query: &str) -> Vec<String> {
+        let script = "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1], timeout=10).execute(sys.argv[2]): \
+                      print('|'.join(map(str, row)))";
         let database = self.site.data.join("tokengate.db");
-        let output = Command::new(&self.site.tools.python).args(["-c", script]).arg(database).output();
+        let output = Command::new(&self.site.tools.python).args(["-c", script]).arg(database).arg(query).output();
         let output = output.expect("python runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
