@@ -58,6 +58,10 @@ pub(crate) struct Options {
     /// Port of the control plane.
     #[arg(long, env = "TOKENGATE_CONTROL_PORT", default_value_t = 8081)]
     control_port: u16,
+    /// File (PEM) of the root that vouches for the control plane's certificate, where Envoy finds it: with it, Envoy
+    /// speaks TLS to the control plane, and to nobody else who takes its place.
+    #[arg(long, env = "TOKENGATE_CONTROL_CA", value_name = "FILE")]
+    control_ca: Option<FilePath>,
     /// Port of Envoy's admin interface, on 127.0.0.1.
     #[arg(long, env = "TOKENGATE_ENVOY_ADMIN_PORT", default_value_t = 9901)]
     envoy_admin_port: u16,
@@ -119,6 +123,10 @@ pub(crate) fn render(options: &Options) -> String {
         _ => (0, String::new()),
     };
     for line in TEMPLATE[from..].lines() {
+        if let (true, Some(ca)) = (line.ends_with(TLS_BELONGS_HERE), &options.control_ca) {
+            text += &tls(&options.control_address, ca);
+            continue;
+        }
         let value = values.iter().find(|(variable, _)| line.ends_with(&format!(" # {variable}")));
         match (value, line.split_once(": ")) {
             (Some((variable, value)), Some((key, _))) => text += &format!("{key}: {value} # {variable}\n"),
@@ -126,6 +134,29 @@ pub(crate) fn render(options: &Options) -> String {
         }
     }
     text
+}
+
+/// How the lines end in whose place TLS towards the control plane is put.
+const TLS_BELONGS_HERE: &str = "(tokengate envoy-config --control-ca)";
+
+/// A transport socket that speaks TLS with this host alone.
+fn tls(host: &Host, ca: &FilePath) -> String {
+    let (host, ca) = (&host.0, &ca.0);
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    let (kind, sni) =
+        if is_address { ("IP_ADDRESS", String::new()) } else { ("DNS", format!("        sni: \"{host}\"\n")) };
+    format!(
+        "    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+{sni}        common_tls_context:
+          validation_context:
+            trusted_ca: {{ filename: \"{ca}\" }}
+            match_typed_subject_alt_names:
+            - {{ san_type: {kind}, matcher: {{ exact: \"{host}\" }} }}
+"
+    )
 }
 
 #[cfg(test)]
@@ -177,6 +208,17 @@ mod tests {
         let first = text.lines().find(|line| !line.is_empty() && !line.starts_with('#'));
         assert_eq!(first, Some(STATIC_RESOURCES));
         assert!(!text.contains("\nadmin:"));
+    }
+
+    #[test]
+    fn tls_towards_the_control_plane_names_whom_to_trust_and_for_whom() {
+        assert!(!rendered(&[]).contains("transport_socket:"));
+        let text = rendered(&["--control-address=tokengate.internal", "--control-ca=/etc/ca.pem"]);
+        assert_eq!(text.matches("transport_socket:").count(), 2, "both clusters");
+        assert_eq!(text.matches(r#"san_type: DNS, matcher: { exact: "tokengate.internal" }"#).count(), 2);
+        assert_eq!(text.matches(r#"sni: "tokengate.internal""#).count(), 2);
+        let text = rendered(&["--control-address=10.0.0.7", "--control-ca=/etc/ca.pem"]);
+        assert!(text.contains(r#"san_type: IP_ADDRESS, matcher: { exact: "10.0.0.7" }"#) && !text.contains("sni:"));
     }
 
     #[test]

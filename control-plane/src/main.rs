@@ -7,6 +7,7 @@
 mod api;
 mod change;
 mod clock;
+mod commands;
 mod envoy_config;
 mod fault;
 mod feed;
@@ -17,6 +18,7 @@ mod proxies;
 mod serve;
 mod server;
 mod store;
+mod tls;
 mod usage;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -47,6 +49,13 @@ enum Command {
         /// Address and port to listen on.
         #[arg(long, env = "TOKENGATE_LISTEN", default_value = "127.0.0.1:8081")]
         listen: SocketAddr,
+        /// Certificate (PEM, followed by those that lead to a root): with it, TLS is spoken, and nothing else. A new one
+        /// needs a restart, which no request to the backend notices.
+        #[arg(long, env = "TOKENGATE_TLS_CERT", requires = "tls_key", value_name = "FILE")]
+        tls_cert: Option<PathBuf>,
+        /// Its private key (PEM).
+        #[arg(long, env = "TOKENGATE_TLS_KEY", requires = "tls_cert", value_name = "FILE")]
+        tls_key: Option<PathBuf>,
         /// Whether tokens stay as they were made. `false` (standard mode) lets their label, end, scope, addresses and
         /// restrictions be edited; changing it needs a restart.
         #[arg(long, env = "TOKENGATE_SECURE_MODE", default_value_t = true, action = clap::ArgAction::Set)]
@@ -55,6 +64,12 @@ enum Command {
         #[arg(long, env = "TOKENGATE_LOG_FORMAT", default_value = "text")]
         log_format: LogFormat,
     },
+    /// Revoke tokens, through the API.
+    #[command(subcommand)]
+    Token(commands::Token),
+    /// See the proxies that decide from this control plane, through the API.
+    #[command(subcommand)]
+    Proxy(commands::Proxy),
     /// Print the sync key: the secret that proxies and control plane share.
     ///
     /// Put it into the environment variable TOKENGATE_SYNC_KEY of the proxy process; never into its configuration,
@@ -137,14 +152,17 @@ enum LogFormat {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve { data: Data { data }, listen, secure_mode, log_format } => {
+        Command::Serve { data: Data { data }, listen, tls_cert, tls_key, secure_mode, log_format } => {
             start_log(log_format);
+            let tls = tls_cert.as_deref().zip(tls_key.as_deref());
             tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()
                 .map_err(serve::ServeError::Server)
-                .and_then(|runtime| runtime.block_on(serve::serve(&data, listen, secure_mode)))
+                .and_then(|runtime| runtime.block_on(serve::serve(&data, listen, tls, secure_mode)))
         }
+        Command::Token(command) => return commands::exit(command.run()),
+        Command::Proxy(command) => return commands::exit(command.run()),
         Command::SyncKey { data: Data { data } } => serve::open_data(&data).and_then(|master| {
             master.sync_key()?; // says what is wrong with one from the environment
             println!("{}", *master.sync_key_text());

@@ -6,7 +6,7 @@ use crate::permission::{Action, Permit, Role, Whose, permit};
 use crate::proxies::{self, Proxies};
 use crate::store::{OpenError, Store, users};
 use crate::usage::{self, OwnCalls};
-use crate::{api, feed, server};
+use crate::{api, feed, server, tls};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -50,6 +50,8 @@ pub(crate) enum ServeError {
     #[error("cannot listen on {address}: {source} (choose another address with --listen or TOKENGATE_LISTEN)")]
     Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -62,8 +64,17 @@ pub(crate) enum ServeError {
 }
 
 /// Serves until SIGTERM or Ctrl-C.
-pub(crate) async fn serve(data: &Path, listen: SocketAddr, secure_mode: bool) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    data: &Path,
+    listen: SocketAddr,
+    tls: Option<(&Path, &Path)>,
+    secure_mode: bool,
+) -> Result<(), ServeError> {
     server::allow_many_files();
+    let tls = tls.map(|(certificate, key)| tls::acceptor(certificate, key)).transpose()?;
+    if tls.is_none() && !listen.ip().is_loopback() {
+        tracing::warn!(%listen, "without TLS, API tokens are readable on the way here: give --tls-cert and --tls-key, or trust the network");
+    }
     let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
     let master = open_data(data)?;
     let store = Store::open(data, master).await?;
@@ -89,7 +100,7 @@ pub(crate) async fn serve(data: &Path, listen: SocketAddr, secure_mode: bool) ->
     });
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
     tokio::select! {
-        () = server::accept(listener, router, &app) => {}
+        () = server::accept(listener, tls, router, &app) => {}
         () = app.store.keep_image_trusted() => {}
         () = usage::keep_writing(&app) => {}
         () = proxies::keep_forgetting(&app) => {}

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 /// Serves connections until the program is to stop, then waits a while for what is under way.
-pub(crate) async fn accept(listener: TcpListener, router: Router, app: &App) {
+pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, app: &App) {
     // HTTP/1 alone: to tell it from HTTP/2, connections would be read before any time limit holds.
     let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME_MAX);
@@ -38,18 +39,32 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, app: &App) {
             }
         };
         let service = TowerToHyperService::new(router.clone().layer(Extension(Peer(client.ip()))));
-        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (server, tls, watcher) = (server.clone(), tls.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            let Some(tls) = tls else {
+                let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+                return ended(watcher.watch(connection).await);
+            };
+            match tokio::time::timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+                    ended(watcher.watch(connection).await);
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a client could not agree on TLS"),
+                Err(_) => tracing::debug!("a client did not agree on TLS in time"),
             }
         });
     }
     drop(listener);
     if tokio::time::timeout(STOP_TIME_MAX, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were still under way, and are given up");
+    }
+}
+
+fn ended(outcome: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection ended early");
     }
 }
 
@@ -75,6 +90,9 @@ const CONNECTIONS_MAX: usize = 4096;
 
 /// How long a client may take over the head of a request, or leave a connection idle.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long requests under way are waited for when the program is to stop.
 const STOP_TIME_MAX: Duration = Duration::from_secs(8);

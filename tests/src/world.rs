@@ -222,6 +222,8 @@ impl World {
             let revision = self.get("/.well-known/tokengate/ready").send().json["revision"].as_u64();
             (revision? >= wanted).then_some(())
         });
+        // From then on every worker decides by it.
+        std::thread::sleep(Duration::from_millis(policy::feed::ACKNOWLEDGED_AFTER_MS));
     }
 
     /// Deletes a token.

@@ -151,11 +151,12 @@ impl Judge {
         &self.site
     }
 
-    /// Gathers the facts and decides. What cannot be read is read once more from the head on: a new generation may have
-    /// come into force between two reads. If that does not help, whoever keeps the snapshot current is told.
+    /// Gathers the facts and decides. What cannot be read, or is too old, is read once more from the head on: a new
+    /// generation may have come into force between two reads. If that does not help, whoever keeps the snapshot current
+    /// is told.
     pub(crate) fn judge(&self, request: &Request, body: Body<'_>) -> Judged {
         let judged = self.judge_once(request, body);
-        if !could_not_read(&judged) {
+        if !could_not_read(&judged) && !matches!(judged.verdict, Verdict::Deny(DenyReason::NotReady)) {
             return judged;
         }
         self.look.replace(None);
