@@ -2,20 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tests::{StopWhenDropped, Token, World, eventually, eventually_within};
+use tests::{CONNECTIONS, StopWhenDropped, Token, World, eventually, eventually_within};
 
 const ISSUE: &str = "/rest/api/2/issue/JRA-1";
 const PROMISED: Duration = Duration::from_secs(1);
 
-/// Connections tried before every one of four workers has surely been met.
-const CONNECTIONS: usize = 32;
-
-/// Statuses over so many fresh connections, each of which may land on another worker.
+/// What came of it in every worker.
 fn statuses(world: &World, token: &Token) -> Vec<u16> {
-    let mut statuses: Vec<u16> =
-        (0..CONNECTIONS).map(|_| world.get(ISSUE).basic("alice", token).send().status.as_u16()).collect();
-    statuses.dedup();
-    statuses
+    world.proxy.statuses(ISSUE, token)
 }
 
 fn in_force_within_a_second(workers: u32) {

@@ -9,10 +9,12 @@
 pub mod backend;
 pub mod load;
 pub mod process;
+mod proxy;
 pub mod recorder;
 pub mod stack;
 mod world;
 
+pub use proxy::{CONNECTIONS, Proxy};
 pub use world::{
     Call, Reply, StopWhenDropped, Token, UNKNOWN_TOKEN, World, basic, client, eventually, eventually_within, free_port,
     in_seconds,

@@ -121,9 +121,19 @@ impl Site {
 
     /// Starts Envoy with this configuration.
     pub fn start_envoy(&self, config: &str) -> io::Result<Process> {
+        self.start_envoy_with(config, &[], &[])
+    }
+
+    /// Starts Envoy with this configuration, and with more arguments and variables than it needs.
+    pub fn start_envoy_with(
+        &self,
+        config: &str,
+        arguments: &[String],
+        variables: &[(&'static str, String)],
+    ) -> io::Result<Process> {
         let file = self.logs.join("envoy.yaml");
         std::fs::write(&file, config)?;
-        let arguments = [
+        let ours = [
             "--config-path".into(),
             file.display().to_string(),
             "--concurrency".into(),
@@ -134,7 +144,8 @@ impl Site {
             "--component-log-level".into(),
             "wasm:info".into(),
         ];
-        let variables = [("TOKENGATE_SYNC_KEY", self.sync_key()?)];
+        let arguments = [&ours, arguments].concat();
+        let variables = [&[("TOKENGATE_SYNC_KEY", self.sync_key()?)], variables].concat();
         Process::start("Envoy", &self.tools.envoy, &arguments, &variables, &self.log("envoy"))
     }
 

@@ -1,5 +1,6 @@
 //! A whole Tokengate for one test.
 
+use crate::Proxy;
 use crate::process::Process;
 use crate::stack::{Ports, Site, Tools};
 use base64::Engine as _;
@@ -21,10 +22,10 @@ use tempfile::TempDir;
 pub struct World {
     /// Where everything is.
     pub site: Site,
+    /// Envoy.
+    pub proxy: Proxy,
     control_plane: Option<Process>,
-    envoy: Option<Process>,
     _backend: Process,
-    config: String,
     client: Client,
     _directory: TempDir,
 }
@@ -54,21 +55,28 @@ impl World {
             log_level: "debug,hyper=info,sqlx=info",
             secure_mode: true,
         };
-        let config = site.envoy_config().expect("Envoy's configuration");
+        let proxy = Proxy::new(site.clone());
         let backend = site.start_backend().expect("the backend starts");
         let client = client().build().expect("an HTTP client");
-        let world =
-            Self { site, control_plane: None, envoy: None, _backend: backend, config, client, _directory: directory };
+        let world = Self { site, proxy, control_plane: None, _backend: backend, client, _directory: directory };
         eventually("the backend answers", || {
             TcpStream::connect(("127.0.0.1", world.site.ports.backend)).is_ok().then_some(())
         });
         world
     }
 
+    /// Another Envoy beside the first, yet to be started: on its own ports, under the same name, with the same control
+    /// plane and backend.
+    pub fn another_proxy(&self) -> Proxy {
+        let ports = Ports { entrance: free_port(), admin: free_port(), ..self.site.ports };
+        let logs = self.site.logs.join(format!("envoy-{}", ports.entrance));
+        std::fs::create_dir(&logs).expect("a directory");
+        Proxy::new(Site { ports, logs, ..self.site.clone() })
+    }
+
     /// Changes Envoy's configuration, for its next start. What is to be replaced must be there.
     pub fn edit_config(&mut self, from: &str, to: &str) {
-        assert!(self.config.contains(from), "envoy.yaml does not contain {from:?}");
-        self.config = self.config.replace(from, to);
+        self.proxy.edit_config(from, to);
     }
 
     /// Lets Envoy answer `/rest/direct` by itself, for its next start: after all its filters, and without the backend,
@@ -83,7 +91,7 @@ impl World {
 
     /// Envoy's configuration as it stands.
     pub fn config(&self) -> &str {
-        &self.config
+        self.proxy.config()
     }
 
     /// Starts control plane and Envoy, and waits until the filter has a snapshot.
@@ -103,17 +111,12 @@ impl World {
 
     /// Starts Envoy and waits until it accepts connections.
     pub fn start_envoy(&mut self) {
-        self.envoy = Some(self.site.start_envoy(&self.config).expect("Envoy starts"));
-        eventually("Envoy accepts connections", || {
-            TcpStream::connect(("127.0.0.1", self.site.ports.entrance)).is_ok().then_some(())
-        });
+        self.proxy.start();
     }
 
     /// Waits until the filter has a snapshot.
     pub fn wait_until_ready(&self) {
-        eventually("the proxy is ready", || {
-            (self.get("/.well-known/tokengate/ready").send().status == StatusCode::OK).then_some(())
-        });
+        self.proxy.wait_until_ready();
     }
 
     /// Kills the control plane without warning.
@@ -123,7 +126,7 @@ impl World {
 
     /// Kills Envoy without warning.
     pub fn kill_envoy(&mut self) {
-        self.envoy.take().expect("a running Envoy").kill_9();
+        self.proxy.kill();
     }
 
     /// Asks the control plane to stop; whether it did by itself.
@@ -133,7 +136,7 @@ impl World {
 
     /// Whether Envoy still runs.
     pub fn envoy_runs(&mut self) -> bool {
-        self.envoy.as_mut().is_some_and(|envoy| envoy.ended().is_none())
+        self.proxy.runs()
     }
 
     /// The process id of Envoy.
@@ -254,7 +257,7 @@ impl World {
 
     /// A request through Envoy.
     pub fn request(&self, method: Method, path: &str) -> Call {
-        self.call(method, self.site.ports.entrance, path)
+        self.proxy.request(method, path)
     }
 
     /// A GET through Envoy over HTTP/2.
@@ -293,7 +296,7 @@ impl World {
 
     /// A page of Envoy's admin interface.
     pub fn envoy_admin(&self, path: &str) -> String {
-        self.call(Method::GET, self.site.ports.admin, path).send().text
+        self.proxy.admin(path)
     }
 
     /// What the filter has counted under this name.
@@ -333,14 +336,14 @@ impl World {
     }
 
     fn call(&self, method: Method, port: u16, path: &str) -> Call {
-        Call(self.client.request(method, format!("http://127.0.0.1:{port}{path}")))
+        Call::new(&self.client, method, port, path)
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for part in ["envoy", "control-plane", "backend"] {
+            for part in ["control-plane", "backend"] {
                 let log = self.log(part);
                 let lines: Vec<&str> = log.lines().collect();
                 eprintln!("--- the end of {part}.log\n{}", lines[lines.len().saturating_sub(25)..].join("\n"));
@@ -386,6 +389,10 @@ pub fn basic(user: &str, secret: &str) -> String {
 pub struct Call(RequestBuilder);
 
 impl Call {
+    pub(crate) fn new(client: &Client, method: Method, port: u16, path: &str) -> Self {
+        Self(client.request(method, format!("http://127.0.0.1:{port}{path}")))
+    }
+
     /// With `Authorization: Basic base64(user:secret)`.
     pub fn basic(self, user: &str, secret: &(impl AsRef<str> + ?Sized)) -> Self {
         self.header("authorization", basic(user, secret.as_ref()).as_bytes())
