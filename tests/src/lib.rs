@@ -7,6 +7,7 @@
 #![expect(clippy::missing_panics_doc, reason = "tests fail by panicking")]
 
 pub mod backend;
+pub mod clock;
 pub mod load;
 pub mod process;
 mod proxy;
