@@ -5,7 +5,7 @@ use tests::World;
 
 /// A filter whose configuration succeeds the first time, in the throw-away VM in which Envoy tries it, and fails in
 /// every worker after that. Envoy then leaves it out of the chain.
-const FAILS_IN_WORKERS: &str = r#"(module
+pub(crate) const FAILS_IN_WORKERS: &str = r#"(module
   (import "env" "proxy_get_shared_data"
     (func $get (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_set_shared_data"

@@ -8,6 +8,7 @@
 //! | `identity` | who the backend is told is calling (U6), and on whose behalf (U7) |
 //! | `restrictions` | for which requests a restricted token works (L1 to L8) |
 //! | `feed` | a change is in force within a second; outages of either side |
+//! | `proxy_faults` | a proxy that is killed, updated, has a namesake, or a wrong clock |
 //! | `paths` | a corpus of path attacks: what was judged is what is forwarded (principle 5) |
 //! | `proxies` | which proxies there are, and revocations that are proven |
 //! | `usage` | the audit of calls (A2), and when and how often a token was used (M7) |
@@ -29,6 +30,7 @@ mod local_stack;
 mod management;
 mod paths;
 mod proxies;
+mod proxy_faults;
 mod restrictions;
 mod secrets;
 mod settings;
