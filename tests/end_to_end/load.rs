@@ -169,13 +169,13 @@ fn through_envoy_which_answers_by_itself_the_filter_has_judged_every_request() {
     let (admitted, unknown) = (basic("alice", &token.text), basic("alice", tests::UNKNOWN_TOKEN));
     let requests = vec![get("/rest/direct", &admitted), get("/rest/direct", &unknown)];
     let refused = || world.counted("requests_total.verdict.refused.code.unknown_token");
-    let (refused_before, cpu_before) = (refused(), world.envoy_cpu());
+    let (refused_before, cpu_before) = (refused(), world.proxy.cpu());
     let summary = Load::new(world.site.ports.entrance, requests).send(10_000);
-    println!("{:.0} a second, {:?} of Envoy's CPU time", summary.rate(), world.envoy_cpu() - cpu_before);
+    println!("{:.0} a second, {:?} of Envoy's CPU time", summary.rate(), world.proxy.cpu() - cpu_before);
     assert_eq!(summary.each, [tally(&[(200, 5000)], 0), tally(&[(401, 5000)], 0)]);
     assert_eq!(refused() - refused_before, 5000);
     assert_eq!(world.received("/rest/direct").len(), 0);
-    assert!(world.envoy_cpu() > cpu_before && world.envoy_memory() > 10_000_000);
+    assert!(world.proxy.cpu() > cpu_before && world.proxy.memory() > 10_000_000);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! | `restrictions` | for which requests a restricted token works (L1 to L8) |
 //! | `feed` | a change is in force within a second; outages of either side |
 //! | `proxy_faults` | a proxy that is killed, updated, has a namesake, or a wrong clock |
+//! | `wire_faults` | whatever comes over the feed's wire costs the news at most, never what is in force |
 //! | `paths` | a corpus of path attacks: what was judged is what is forwarded (principle 5) |
 //! | `proxies` | which proxies there are, and revocations that are proven |
 //! | `usage` | the audit of calls (A2), and when and how often a token was used (M7) |
@@ -37,3 +38,4 @@ mod settings;
 mod usage;
 mod using_a_token;
 mod wasm_module;
+mod wire_faults;

@@ -58,7 +58,7 @@ fn revoke(world: &World, proxies: &[&Proxy], token: &Token) -> Duration {
 }
 
 fn print_memory(what: &str, proxy: &Proxy) {
-    println!("{what}: Envoy has {} MB in use", proxy.memory_kb() / 1024);
+    println!("{what}: Envoy has {} MB in use", proxy.memory() >> 20);
 }
 
 /// Requests that keep coming, from threads of their own: some with a valid token over fresh connections, some over one
@@ -276,7 +276,7 @@ fn updates_under_load(edits: impl Fn(&World, u32) -> (String, String)) {
     world.start_both();
     let (valid, proxy) = (world.token_for("alice"), &world.proxy);
     let load = Load::start(proxy, &valid, cut_off);
-    let (before, modified) = (proxy.memory_kb(), "listener_manager.listener_modified");
+    let (before, modified) = (proxy.memory(), "listener_manager.listener_modified");
     print_memory("before the updates", proxy);
     for round in 1..=3 {
         let (early, prefix) = (create(&world, &[proxy]), format!("/round-{round}/"));
@@ -300,8 +300,8 @@ fn updates_under_load(edits: impl Fn(&World, u32) -> (String, String)) {
     assert_eq!(proxy.stat("listener_manager.lds.update_rejected"), 0);
     assert_eq!(world.failed_logins(), 0, "nothing reached the backend unjudged");
     // 25 updates of the filter were seen to add 40 MB, the last twelve of them 1 MB; of the configuration, 3 MB.
-    let after = proxy.memory_kb();
-    assert!(after < before + 64 * 1024, "Envoy grew from {before} kB to {after} kB");
+    let after = proxy.memory();
+    assert!(after < before + (64 << 20), "Envoy grew from {} MB to {} MB", before >> 20, after >> 20);
 }
 
 #[test]

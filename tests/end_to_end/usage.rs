@@ -184,7 +184,7 @@ fn a2_200_000_calls_are_counted_exactly_though_the_control_plane_is_killed_five_
         assert_eq!(whole + counted, sent.with_status(200), "the audit says of each how many it is");
         assert_eq!(uses(&world, token), sent.with_status(200));
     }
-    println!("memory of Envoy: {} MiB", world.envoy_memory() / 1024 / 1024);
+    println!("memory of Envoy: {} MiB", world.proxy.memory() / 1024 / 1024);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a2_a_control_plane_that_is_away_for_ten_minutes_of_calls_gets_their_number_an
     world.create_user("alice");
     let token = world.new_token(&json!({ "label": "test", "owner": "alice" }));
     world.wait_until_told();
-    let before = world.envoy_memory();
+    let before = world.proxy.memory();
     world.kill_control_plane();
     // A long path, so that there is not room for all.
     let path = format!("/rest/direct?{}", "");
@@ -206,7 +206,7 @@ fn a2_a_control_plane_that_is_away_for_ten_minutes_of_calls_gets_their_number_an
     let summary = load.over(32, 2).send(CALLS);
     assert_eq!(summary.each[0].with_status(200), CALLS, "nobody is refused for it: {summary:?}");
     let used = world.counted("usage_outbox_batches");
-    let full = world.envoy_memory();
+    let full = world.proxy.memory();
     println!("{used} batches; memory of Envoy: {} MiB before, {} MiB full", before >> 20, full >> 20);
     assert!(used > 190, "{used}");
     assert!(full < before + (96 << 20), "the outbox is bounded: {} MiB", (full - before) >> 20);

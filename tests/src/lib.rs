@@ -13,6 +13,7 @@ pub mod process;
 mod proxy;
 pub mod recorder;
 pub mod stack;
+pub mod wire;
 mod world;
 
 pub use proxy::{CONNECTIONS, Proxy};

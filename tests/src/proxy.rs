@@ -6,6 +6,7 @@ use crate::world::{Call, Token, client, eventually};
 use reqwest::blocking::Client;
 use reqwest::{Method, StatusCode};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// Connections tried before every one of four workers has surely been met.
 pub const CONNECTIONS: usize = 32;
@@ -36,6 +37,15 @@ impl Proxy {
     pub fn edit_config(&mut self, from: &str, to: &str) {
         assert!(self.config.contains(from), "envoy.yaml does not contain {from:?}");
         self.config = self.config.replace(from, to);
+    }
+
+    /// Sends the feed, and nothing else, to this port of 127.0.0.1, from its next start on.
+    pub fn feed_through(&mut self, port: u16) {
+        let (before, feed) = self.config.split_once("cluster_name: tokengate-feed\n").expect("the feed's cluster");
+        let from = format!("port_value: {} # TOKENGATE_CONTROL_PORT", self.site.ports.control);
+        assert_eq!(feed.matches(&from).count(), 1, "envoy.yaml does not end with the feed's cluster");
+        self.config =
+            format!("{before}cluster_name: tokengate-feed\n{}", feed.replace(&from, &format!("port_value: {port}")));
     }
 
     /// Its configuration as it stands.
@@ -69,9 +79,30 @@ impl Proxy {
         self.process.as_mut().is_some_and(|process| process.ended().is_none())
     }
 
-    /// Kilobytes of memory that it has in use.
-    pub fn memory_kb(&self) -> u64 {
-        self.process.as_ref().expect("a running Envoy").memory_kb()
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a running Envoy").id()
+    }
+
+    /// The memory that it holds (its resident set), in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = self.about("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident set");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// The CPU time that it has used, in all its threads, to 10 ms.
+    pub fn cpu(&self) -> Duration {
+        let stat = self.about("stat");
+        // Behind the name, which may contain anything: the state, and as numbers 11 and 12 after it user and system time.
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let times = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 10) // Linux tells 100 ticks a second, whatever it counts itself
+    }
+
+    fn about(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("a file of Envoy's process")
     }
 
     /// A GET through it.

@@ -80,6 +80,8 @@ pub struct Site {
     pub log_level: &'static str,
     /// Whether tokens stay as they were made.
     pub secure_mode: bool,
+    /// The secret that Envoy and the control plane share, if it is not to be made from the control plane's own key.
+    pub given_sync_key: Option<String>,
 }
 
 impl Site {
@@ -88,8 +90,9 @@ impl Site {
         let Self { tools, data, ports, .. } = self;
         let arguments =
             ["serve".into(), format!("--data={}", data.display()), format!("--listen=127.0.0.1:{}", ports.control)];
-        let variables =
-            [("RUST_LOG", self.log_level.to_owned()), ("TOKENGATE_SECURE_MODE", self.secure_mode.to_string())];
+        let mut variables =
+            vec![("RUST_LOG", self.log_level.to_owned()), ("TOKENGATE_SECURE_MODE", self.secure_mode.to_string())];
+        variables.extend(self.given_sync_key.clone().map(|key| ("TOKENGATE_SYNC_KEY", key)));
         Process::start("control plane", &tools.tokengate, &arguments, &variables, &self.log("control-plane"))
     }
 
@@ -115,6 +118,9 @@ impl Site {
 
     /// The secret that Envoy and the control plane share.
     pub fn sync_key(&self) -> io::Result<String> {
+        if let Some(key) = &self.given_sync_key {
+            return Ok(key.clone());
+        }
         let key = self.tokengate(&["sync-key".into(), format!("--data={}", self.data.display())])?;
         Ok(key.trim().to_owned())
     }

@@ -54,6 +54,7 @@ impl World {
             workers,
             log_level: "debug,hyper=info,sqlx=info",
             secure_mode: true,
+            given_sync_key: None,
         };
         let proxy = Proxy::new(site.clone());
         let backend = site.start_backend().expect("the backend starts");
@@ -87,6 +88,11 @@ impl World {
                 direct_response: { status: 200, body: { inline_string: \"ok\" } }
               ";
         self.edit_config(backend, &format!("{direct}{backend}"));
+    }
+
+    /// Sends the feed, and nothing else, to this port of 127.0.0.1, from Envoy's next start on.
+    pub fn feed_through(&mut self, port: u16) {
+        self.proxy.feed_through(port);
     }
 
     /// Envoy's configuration as it stands.
@@ -139,26 +145,15 @@ impl World {
         self.proxy.runs()
     }
 
-    /// The process id of Envoy.
-    pub fn envoy_pid(&self) -> u32 {
-        self.envoy.as_ref().expect("a running Envoy").id()
-    }
-
-    /// The memory that Envoy holds (its resident set), in bytes.
-    pub fn envoy_memory(&self) -> u64 {
-        let status = self.envoy_proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident set");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
-    }
-
-    /// The CPU time that Envoy has used, in all its threads, to 10 ms.
-    pub fn envoy_cpu(&self) -> Duration {
-        let stat = self.envoy_proc("stat");
-        // Behind the name, which may contain anything: the state, and as numbers 11 and 12 after it user and system time.
-        let (_, fields) = stat.rsplit_once(')').expect("a name");
-        let times = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
-        Duration::from_millis(ticks * 10) // Linux tells 100 ticks a second, whatever it counts itself
+    /// Asserts that Envoy runs, and that no VM in it has trapped.
+    pub fn assert_unharmed(&mut self) {
+        assert!(self.envoy_runs());
+        let reloads = self.envoy_admin("/stats?filter=wasm.tokengate.vm_reload");
+        assert!(!reloads.is_empty() && reloads.lines().all(|line| line.ends_with(": 0")), "{reloads}");
+        // What traps outside of a request, on the main thread above all, is in the log alone.
+        let log = self.log("envoy");
+        let mut of_envoy = log.lines().filter(|line| line.contains("[wasm]") && !line.contains("] wasm log "));
+        assert_eq!(of_envoy.find(|line| line.contains("[error]") || line.contains("[critical]")), None);
     }
 
     /// The first sysadmin's token.
@@ -306,6 +301,18 @@ impl World {
         line.map_or(0, |count| count.parse().expect("a number"))
     }
 
+    /// Puts tokens of a user into the database of a stopped control plane that nobody has: so many that a full sync has
+    /// many pages.
+    pub fn add_unusable_tokens(&self, owner: &str, count: u32) {
+        let script = "import os, sqlite3, sys\n\
+            database = sqlite3.connect(sys.argv[1])\n\
+            owner, = database.execute('select id from users where name = ?', (sys.argv[2],)).fetchone()\n\
+            rows = [(os.urandom(10).hex(), os.urandom(32), 'unusable', owner, 0, 0, 0) for _ in range(int(sys.argv[3]))]\n\
+            database.executemany('insert into tokens (public_id, hash, label, owner_id, created_at, read_only, imported) values (?, ?, ?, ?, ?, ?, ?)', rows)\n\
+            database.commit()";
+        self.python(script, &[owner, &count.to_string()]);
+    }
+
     /// The audit as it lies in the database, a line a record.
     pub fn audit(&self) -> Vec<String> {
         self.rows("select revision, actor, action, subject, detail, on_behalf_of from audit order by id")
@@ -315,11 +322,7 @@ impl World {
     pub fn rows(&self, query: &str) -> Vec<String> {
         let script = "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1], timeout=10).execute(sys.argv[2]): \
                       print('|'.join(map(str, row)))";
-        let database = self.site.data.join("tokengate.db");
-        let output = Command::new(&self.site.tools.python).args(["-c", script]).arg(database).arg(query).output();
-        let output = output.expect("python runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        self.python(script, &[query]).lines().map(str::to_owned).collect()
     }
 
     /// All that a part of the stack has written to its log.
@@ -327,8 +330,13 @@ impl World {
         String::from_utf8_lossy(&std::fs::read(self.site.log(part)).unwrap_or_default()).into_owned()
     }
 
-    fn envoy_proc(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.envoy_pid())).expect("a file of Envoy's process")
+    /// Runs a Python script on the database's file and further arguments; gives what it prints.
+    fn python(&self, script: &str, arguments: &[&str]) -> String {
+        let database = self.site.data.join("tokengate.db");
+        let mut command = Command::new(&self.site.tools.python);
+        let output = command.args(["-c", script]).arg(database).args(arguments).output().expect("python runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn backend_get(&self, path: &str) -> Reply {

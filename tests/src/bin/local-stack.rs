@@ -47,7 +47,16 @@ fn run() -> Result<(), String> {
     }
     let first_start = !data.join("tokengate.db").exists();
     let logs = data.join("logs");
-    let site = Site { tools: Tools::find()?, data, logs, ports, workers: 2, log_level: "info", secure_mode: true };
+    let site = Site {
+        tools: Tools::find()?,
+        data,
+        logs,
+        ports,
+        workers: 2,
+        log_level: "info",
+        secure_mode: true,
+        given_sync_key: None,
+    };
     let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
 
     step("control plane");

@@ -72,9 +72,9 @@ fn cut(world: &mut World, from: &str, to: &str) {
 
 /// Microseconds of Envoy's CPU time for each of so many requests, all of which must be admitted.
 fn cost(world: &World, request: &[u8], count: u64) -> Result<f64, String> {
-    let before = world.envoy_cpu();
+    let before = world.proxy.cpu();
     let summary = Load::new(world.site.ports.entrance, vec![request.to_owned()]).over(16, 1).send(count);
-    let used = world.envoy_cpu() - before;
+    let used = world.proxy.cpu() - before;
     if summary.all().with_status(200) != count {
         return Err(format!("not all requests were admitted: {:?}", summary.all()));
     }

@@ -141,6 +141,6 @@ fn print_memory(of: &str, world: &World) {
     println!(
         "Memory of Envoy {of}: {:.1} MiB allocated (server.memory_allocated), {:.1} MiB resident (VmRSS)",
         mib(allocated),
-        mib(world.envoy_memory())
+        mib(world.proxy.memory())
     );
 }
