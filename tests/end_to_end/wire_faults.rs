@@ -663,3 +663,16 @@ fn u14_a_proxy_that_is_away_for_longer_than_the_greatest_age_is_503_and_comes_ba
     scene.is_whole();
     scene.end(&[503]);
 }
+
+#[test]
+fn a_connection_that_dies_without_a_word_costs_the_news_for_seconds_and_no_readiness() {
+    let scene = Scene::start(4);
+    scene.world.set(&serde_json::json!({ "max_snapshot_age": "5s" }));
+    let revoked = scene.new_token(PROMISED);
+    scene.relay.set(Fault::Dead);
+    scene.relay.wait_until_met(1);
+    scene.relay.set(Fault::Pass); // for every other connection
+    scene.revoke(&revoked, 10 * PROMISED);
+    scene.is_whole();
+    scene.end(&[]);
+}
