@@ -96,7 +96,12 @@ pub enum Effect {
         items: Vec<OwnedItem>,
     },
     /// Put this in force.
-    PutHead(Head),
+    PutHead {
+        /// What is to be in force.
+        head: Head,
+        /// What was in force when the question was asked.
+        after: Option<Position>,
+    },
     /// Say this in the log.
     Note(Note),
 }
@@ -304,7 +309,8 @@ impl Client {
         match news {
             News::Nothing => {
                 let head = self.head_asked_about(question, view)?;
-                Ok(vec![Effect::PutHead(Head { current_at: question.sent_at, ..head })])
+                let head = Head { current_at: question.sent_at, ..head };
+                Ok(vec![Effect::PutHead { head, after: question.ask.at }])
             }
             News::ClockDiffers => Err(Fault::ClockDiffers),
             News::Changes { to, items } => {
@@ -339,7 +345,7 @@ impl Client {
         let head =
             Head { position: to, settings_revision, in_force_since: view.now, current_at: question.sent_at, ..head };
         let write = Effect::Write { generation: head.generation, items: checked.items };
-        Ok(vec![write, Effect::PutHead(head), Effect::Note(Note::InForce(to))])
+        Ok(vec![write, Effect::PutHead { head, after: question.ask.at }, Effect::Note(Note::InForce(to))])
     }
 
     fn full(
@@ -366,7 +372,7 @@ impl Client {
             Some(next) => self.full_sync = Some(FullSync { next, settings_revision, ..sync }),
             None => {
                 self.full_sync = None;
-                effects.push(Effect::PutHead(Head {
+                let head = Head {
                     generation: sync.generation,
                     position: to,
                     settings_revision: settings_revision.ok_or(Fault::OutOfStep)?,
@@ -374,7 +380,8 @@ impl Client {
                     current_at: question.sent_at,
                     left_out: sync.left_out,
                     begun_at: to.revision,
-                }));
+                };
+                effects.push(Effect::PutHead { head, after: question.ask.at });
                 effects.push(Effect::Note(Note::InForce(to)));
             }
         }

@@ -112,22 +112,21 @@ pub fn head(data: &impl SharedData) -> Result<Option<Head>, Unreadable> {
     }
 }
 
-/// Puts a head in force, unless a newer one is. The time of currency never goes back.
-pub fn put_head(data: &impl SharedData, head: &Head) -> Result<Write, HostFailure> {
+/// Puts a head in force in the place of the one that stood at `after` when the control plane was asked. If another has
+/// come into force since, this one may be older, whatever its generation: a full sync can come late. The same head once
+/// more makes it more current; the time of currency never goes back.
+pub fn put_head(data: &impl SharedData, head: &Head, after: Option<Position>) -> Result<Write, HostFailure> {
     let mut outcome = Write::Done;
     update(data, Key::single(Kind::Head), |present| {
         outcome = Write::Done;
-        let present = present.and_then(Head::decode);
         let mut wanted = *head;
-        if let Some(present) = present {
-            let order = |head: &Head| (head.generation, head.position.revision);
-            if order(&present) > order(&wanted) {
-                outcome = Write::Fenced;
-                return None;
-            }
-            if order(&present) == order(&wanted) {
+        if let Some(present) = present.and_then(Head::decode) {
+            if (present.generation, present.position) == (wanted.generation, wanted.position) {
                 wanted.in_force_since = present.in_force_since;
                 wanted.current_at = wanted.current_at.max(present.current_at);
+            } else if present.generation > wanted.generation || Some(present.position) != after {
+                outcome = Write::Fenced;
+                return None;
             }
         }
         Some(Value { generation: wanted.generation, revision: wanted.position.revision, payload: wanted.encode() })
@@ -284,27 +283,42 @@ mod tests {
     fn a_head_comes_back_as_it_was_put() {
         let map = Map::default();
         assert_eq!(head(&map), Ok(None));
-        assert_eq!(put_head(&map, &a_head()), Ok(Write::Done));
+        assert_eq!(put_head(&map, &a_head(), None), Ok(Write::Done));
         assert_eq!(head(&map), Ok(Some(a_head())));
     }
 
     #[test]
     fn attack_a_holder_that_slept_cannot_put_an_old_head_back() {
         let map = Map::default();
-        put_head(&map, &a_head()).unwrap();
-        let mut old = a_head();
-        old.position.revision = 9;
-        old.current_at = 5000;
-        assert_eq!(put_head(&map, &old), Ok(Write::Fenced));
-        assert_eq!(put_head(&map, &Head { generation: 2, ..a_head() }), Ok(Write::Fenced));
-        assert_eq!(put_head(&map, &Head { current_at: 50, ..a_head() }), Ok(Write::Done));
+        let here = a_head().position;
+        let at = |revision| Position { revision, ..here };
+        put_head(&map, &a_head(), None).unwrap();
+        let old = Head { position: at(9), current_at: 5000, ..a_head() };
+        assert_eq!(put_head(&map, &old, Some(at(8))), Ok(Write::Fenced));
+        assert_eq!(put_head(&map, &Head { generation: 2, ..a_head() }, Some(here)), Ok(Write::Fenced));
+        assert_eq!(put_head(&map, &Head { current_at: 50, ..a_head() }, Some(here)), Ok(Write::Done));
         assert_eq!(head(&map), Ok(Some(a_head())), "currency never goes back");
-        assert_eq!(put_head(&map, &Head { current_at: 150, in_force_since: 150, ..a_head() }), Ok(Write::Done));
+        let more_current = Head { current_at: 150, in_force_since: 150, ..a_head() };
+        assert_eq!(put_head(&map, &more_current, Some(here)), Ok(Write::Done));
         assert_eq!(
             head(&map),
             Ok(Some(Head { current_at: 150, ..a_head() })),
             "it has been in force for as long as before"
         );
+    }
+
+    #[test]
+    fn attack_a_full_sync_that_slept_cannot_put_an_old_head_back() {
+        let map = Map::default();
+        let here = a_head().position;
+        let before = Position { revision: 9, tag: 1, ..here };
+        put_head(&map, &a_head(), Some(before)).unwrap();
+        // Another VM had asked for the last page of a later generation before that.
+        let late = Head { generation: 4, position: before, ..a_head() };
+        assert_eq!(put_head(&map, &late, Some(before)), Ok(Write::Fenced));
+        assert_eq!(put_head(&map, &late, None), Ok(Write::Fenced));
+        assert_eq!(head(&map), Ok(Some(a_head())));
+        assert_eq!(put_head(&map, &late, Some(here)), Ok(Write::Done), "a database was restored");
     }
 
     #[test]

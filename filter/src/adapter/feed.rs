@@ -152,9 +152,9 @@ impl Feed {
                     snapshot::claim_generation(&ProxyData, generation)
                 }
                 Effect::Write { generation, items } => snapshot::write_items(&ProxyData, generation, &items),
-                Effect::PutHead(head) => {
+                Effect::PutHead { head, after } => {
                     progress = true;
-                    snapshot::put_head(&ProxyData, &head)
+                    snapshot::put_head(&ProxyData, &head, after)
                 }
                 Effect::Note(note) => {
                     say(note, judge);

@@ -19,7 +19,7 @@ struct Proxy {
     notes: Vec<Note>,
 }
 
-fn key() -> SyncKey {
+pub(super) fn key() -> SyncKey {
     SyncKey::parse(&"k".repeat(32)).unwrap()
 }
 
@@ -90,7 +90,7 @@ impl Proxy {
                 Effect::Ask(ask) => return Some(ask),
                 Effect::Claim(generation) => snapshot::claim_generation(&self.map, generation).unwrap(),
                 Effect::Write { generation, items } => snapshot::write_items(&self.map, generation, &items).unwrap(),
-                Effect::PutHead(head) => snapshot::put_head(&self.map, &head).unwrap(),
+                Effect::PutHead { head, after } => snapshot::put_head(&self.map, &head, after).unwrap(),
                 Effect::Note(note) => {
                     self.notes.push(note);
                     Write::Done
