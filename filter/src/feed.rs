@@ -482,4 +482,6 @@ fn next_generation(view: &View) -> u32 {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
