@@ -11,10 +11,9 @@ use axum::{Extension, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use policy::feed::{
-    ASK_HEADER, Answer, Ask, CLOCK_DIFFERENCE_MAX_MS, HOLD_SECONDS, MAC_HEADER, News, PATH, REPORT_LEN_MAX, Receipt,
-    Report, USAGE_PATH, claimed_key_id,
+    ASK_HEADER, Answer, Ask, CLOCK_DIFFERENCE_MAX_MS, MAC_HEADER, News, PATH, REPORT_LEN_MAX, Receipt, Report,
+    USAGE_PATH, claimed_key_id, hold_ms,
 };
-use policy::settings::Age;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +56,8 @@ async fn answer(
         return refused(&Refusal::Repeated);
     };
     let mut changed = app.store.watch();
-    let hold = tokio::time::sleep(hold(app.store.settings().0.max_snapshot_age));
+    let max_age = app.store.settings().0.max_snapshot_age;
+    let hold = tokio::time::sleep(Duration::from_millis(hold_ms(max_age.map(|age| age.as_millis()))));
     tokio::pin!(hold);
     let mut over = false;
     loop {
@@ -121,13 +121,6 @@ async fn take_report(State(app): State<Arc<App>>, request: axum::extract::Reques
 fn refused(refusal: &Refusal) -> Response {
     tracing::warn!(%refusal, "a message to the feed was refused");
     (StatusCode::UNAUTHORIZED, "the feed is for proxies that have the sync key\n").into_response()
-}
-
-/// For how long a question is held: the age of a snapshot counts from the last question that was answered, so a short
-/// limit on it means that proxies must ask more often.
-fn hold(max_snapshot_age: Option<Age>) -> Duration {
-    let quarter = max_snapshot_age.map_or(u64::MAX, |age| age.as_millis() / 4);
-    Duration::from_millis(quarter.min(HOLD_SECONDS * 1000))
 }
 
 /// Why a message is not answered; for the log.

@@ -15,15 +15,19 @@
 //! what is in force.
 
 use crate::snapshot::{Head, OwnedItem};
-use policy::feed::{ACKNOWLEDGED_AFTER_MS, Answer, Ask, Cursor, Item, ItemKey, News, Position, SyncKey};
+use policy::feed::{
+    ACKNOWLEDGED_AFTER_MS, Answer, Ask, Cursor, Item, ItemKey, News, PATIENCE_MS, Position, SyncKey, hold_ms,
+};
 use policy::{RestrictionsRecord, Settings, Shard, Timestamp, TokenRecord, UserRecord};
 
 /// For how long a VM may go by the head that it has seen, in milliseconds: half of what an acknowledgement waits for,
 /// since it may have been a moment between reading the clock and reading the head.
 pub const LOOK_MS: u64 = ACKNOWLEDGED_AFTER_MS / 2;
 
-/// After how long a question counts as lost, in milliseconds; above the time for which the control plane holds one.
-pub const ASK_TIMEOUT_MS: u64 = 30_000;
+/// After how long a question counts as lost, in milliseconds: some time after the control plane should have answered it.
+pub fn timeout_ms(ask: &Ask) -> u64 {
+    hold_ms(ask.trusts_ms.filter(|trusts| *trusts > 0)).saturating_add(PATIENCE_MS)
+}
 
 const BACKOFF_MIN_MS: u64 = 100;
 const BACKOFF_MAX_MS: u64 = 500;
@@ -151,6 +155,7 @@ pub struct Client {
     seen: Option<(Position, u64)>,
     /// The trouble that was said last.
     said: Option<Note>,
+    discarded: u64,
 }
 
 #[derive(Debug)]
@@ -181,6 +186,7 @@ impl Client {
             wants_all: false,
             seen: None,
             said: None,
+            discarded: 0,
         }
     }
 
@@ -219,10 +225,15 @@ impl Client {
         }
     }
 
+    /// How many answers were discarded.
+    pub fn discarded(&self) -> u64 {
+        self.discarded
+    }
+
     /// Whether a tick would do anything now.
     pub fn is_due(&self, view: &View) -> bool {
         match &self.under_way {
-            Some(question) => view.now.saturating_sub(question.sent_at) > ASK_TIMEOUT_MS,
+            Some(question) => view.now.saturating_sub(question.sent_at) > timeout_ms(&question.ask),
             None => view.now >= self.not_before.max(view.pause_until),
         }
     }
@@ -315,7 +326,7 @@ impl Client {
             News::ClockDiffers => Err(Fault::ClockDiffers),
             News::Changes { to, items } => {
                 let head = self.head_asked_about(question, view)?;
-                self.changes(to, &items, head, question, view)
+                self.changes(to, &items, head, question)
             }
             News::Full { page, to, next, items } => self.full(page, to, next, &items, question, view),
         }
@@ -328,22 +339,14 @@ impl Client {
             .ok_or(Fault::OutOfStep)
     }
 
-    fn changes(
-        &self,
-        to: Position,
-        items: &[Item<'_>],
-        head: Head,
-        question: &Question,
-        view: &View,
-    ) -> Result<Vec<Effect>, Fault> {
+    fn changes(&self, to: Position, items: &[Item<'_>], head: Head, question: &Question) -> Result<Vec<Effect>, Fault> {
         let from = head.position;
         if to.epoch != from.epoch || to.layout != from.layout || to.revision <= from.revision {
             return Err(Fault::OutOfStep);
         }
         let checked = self.check(items, to)?;
         let settings_revision = checked.settings_revision.unwrap_or(head.settings_revision);
-        let head =
-            Head { position: to, settings_revision, in_force_since: view.now, current_at: question.sent_at, ..head };
+        let head = Head { position: to, settings_revision, current_at: question.sent_at, ..head };
         let write = Effect::Write { generation: head.generation, items: checked.items };
         Ok(vec![write, Effect::PutHead { head, after: question.ask.at }, Effect::Note(Note::InForce(to))])
     }
@@ -376,7 +379,6 @@ impl Client {
                     generation: sync.generation,
                     position: to,
                     settings_revision: settings_revision.ok_or(Fault::OutOfStep)?,
-                    in_force_since: view.now,
                     current_at: question.sent_at,
                     left_out: sync.left_out,
                     begun_at: to.revision,
@@ -436,6 +438,7 @@ impl Client {
     }
 
     fn trouble(&mut self, note: Note, view: &View) -> Vec<Effect> {
+        self.discarded = self.discarded.saturating_add(u64::from(matches!(note, Note::Discarded(_))));
         self.wait_longer(view);
         if self.said.replace(note) == Some(note) { Vec::new() } else { vec![Effect::Note(note)] }
     }

@@ -20,9 +20,8 @@ pub struct Head {
     pub position: Position,
     /// The revision of its settings.
     pub settings_revision: u64,
-    /// When this position came into force, in milliseconds of the monotonic clock.
-    pub in_force_since: u64,
-    /// When it was last known to be current: the dispatch of the last question that was answered in full.
+    /// When it was last known to be current, in milliseconds of the monotonic clock: the dispatch of the last question
+    /// that was answered in full.
     pub current_at: u64,
     /// Pages that are missing in this generation, since no VM survived them: what is on them cannot be read.
     pub left_out: u16,
@@ -52,17 +51,17 @@ impl From<HostFailure> for Unreadable {
 }
 
 /// It has had other lengths; none of them was ever released, so the key is the same.
-const HEAD_LEN: usize = 53;
+const HEAD_LEN: usize = 45;
 
 impl Head {
     fn encode(&self) -> Vec<u8> {
-        let Self { generation: _, position, settings_revision, in_force_since, current_at, left_out, begun_at } = self;
+        let Self { generation: _, position, settings_revision, current_at, left_out, begun_at } = self;
         let Position { epoch, revision: _, tag, layout } = position;
         let Layout { tokens, users, restrictions } = layout;
         let mut bytes = Vec::with_capacity(HEAD_LEN);
         bytes.extend([tokens, users, restrictions].map(|count| u8::from(*count)));
         bytes.extend_from_slice(&left_out.to_le_bytes());
-        for number in [epoch, tag, settings_revision, in_force_since, current_at, begun_at] {
+        for number in [epoch, tag, settings_revision, current_at, begun_at] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes
@@ -74,7 +73,7 @@ impl Head {
         let (numbers, []) = rest.as_chunks::<8>() else {
             return None;
         };
-        let [epoch, tag, settings_revision, in_force_since, current_at, begun_at] = numbers else {
+        let [epoch, tag, settings_revision, current_at, begun_at] = numbers else {
             return None;
         };
         Some(Self {
@@ -90,7 +89,6 @@ impl Head {
                 },
             },
             settings_revision: u64::from_le_bytes(*settings_revision),
-            in_force_since: u64::from_le_bytes(*in_force_since),
             current_at: u64::from_le_bytes(*current_at),
             left_out: u16::from_le_bytes(*left_out),
             begun_at: u64::from_le_bytes(*begun_at),
@@ -122,7 +120,6 @@ pub fn put_head(data: &impl SharedData, head: &Head, after: Option<Position>) ->
         let mut wanted = *head;
         if let Some(present) = present.and_then(Head::decode) {
             if (present.generation, present.position) == (wanted.generation, wanted.position) {
-                wanted.in_force_since = present.in_force_since;
                 wanted.current_at = wanted.current_at.max(present.current_at);
             } else if present.generation > wanted.generation || Some(present.position) != after {
                 outcome = Write::Fenced;
@@ -272,7 +269,6 @@ mod tests {
                 layout: Layout { tokens: shards, users: shards, restrictions: shards },
             },
             settings_revision: 4,
-            in_force_since: 100,
             current_at: 100,
             left_out: 258,
             begun_at: 10,
@@ -298,13 +294,9 @@ mod tests {
         assert_eq!(put_head(&map, &Head { generation: 2, ..a_head() }, Some(here)), Ok(Write::Fenced));
         assert_eq!(put_head(&map, &Head { current_at: 50, ..a_head() }, Some(here)), Ok(Write::Done));
         assert_eq!(head(&map), Ok(Some(a_head())), "currency never goes back");
-        let more_current = Head { current_at: 150, in_force_since: 150, ..a_head() };
+        let more_current = Head { current_at: 150, ..a_head() };
         assert_eq!(put_head(&map, &more_current, Some(here)), Ok(Write::Done));
-        assert_eq!(
-            head(&map),
-            Ok(Some(Head { current_at: 150, ..a_head() })),
-            "it has been in force for as long as before"
-        );
+        assert_eq!(head(&map), Ok(Some(more_current)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! proxy                                                             control plane
 //!   GET /feed/v1  x-tokengate-ask: base64(Ask)  x-tokengate-mac: base64(HMAC of method, path and Ask)
-//!   ───────────────────────────────────────────────────────────────▶  held until there is something newer, or 20 s
+//!   ───────────────────────────────────────────────────────────────▶  held until there is something newer, or 5 s
 //!   ◀───────────────────────────────────────────────────────────────  200, body: HMAC (32 bytes) ‖ Answer
 //!
 //!   POST /feed/v1/usage  body: HMAC (32 bytes) ‖ Report
@@ -61,8 +61,17 @@ pub const NAME_LEN_MAX: usize = 64;
 /// anything older by then (the filter looks at the head at least every 20).
 pub const ACKNOWLEDGED_AFTER_MS: u64 = 40;
 
-/// Seconds for which the control plane holds a question to which there is nothing new to answer.
-pub const HOLD_SECONDS: u64 = 20;
+/// For how long the control plane holds a question to which there is nothing new to answer, in milliseconds. The age of
+/// a snapshot counts from the last question that was answered, so a short limit on it means that proxies must ask more
+/// often.
+pub fn hold_ms(max_snapshot_age_ms: Option<u64>) -> u64 {
+    const HOLD_MS: u64 = 5000;
+    max_snapshot_age_ms.map_or(HOLD_MS, |age| HOLD_MS.min(age / 4))
+}
+
+/// How much longer a proxy waits for the answer before it counts as lost, in milliseconds: a connection may die without
+/// a word.
+pub const PATIENCE_MS: u64 = 2000;
 
 /// How far the clocks of proxy and control plane may differ, in milliseconds: generous, since the time in a question
 /// only keeps recorded questions from being played again for ever.

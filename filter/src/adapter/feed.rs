@@ -4,7 +4,7 @@
 use super::host::{self, Level, ProxyData};
 use super::judge::Judge;
 use super::reports::Reports;
-use crate::feed::{ASK_TIMEOUT_MS, About, Client, Effect, Event, Note, View};
+use crate::feed::{About, Client, Effect, Event, Note, View, timeout_ms};
 use crate::lease::{self, RENEW_MS};
 use crate::mark;
 use crate::members::{self, Member};
@@ -28,6 +28,7 @@ pub(crate) struct Feed {
     member: Member,
     member_seen_at: Option<u64>,
     call: Option<u32>,
+    ended: bool,
 }
 
 thread_local! {
@@ -50,6 +51,7 @@ impl Feed {
             member: Member::new(vm),
             member_seen_at: None,
             call: None,
+            ended: false,
         })
     }
 
@@ -61,7 +63,7 @@ impl Feed {
         }
         if self.lease_seen_at.is_none_or(|seen| now.saturating_sub(seen) >= RENEW_MS) {
             self.lease_seen_at = Some(now);
-            let holds = lease::hold(&ProxyData, self.holder, now)?;
+            let holds = !self.ended && lease::hold(&ProxyData, self.holder, now)?;
             if self.holds_lease && !holds {
                 self.lease_lost(judge)?;
             }
@@ -105,15 +107,29 @@ impl Feed {
         self.call = None;
         match status {
             Some(200) if body_size <= ANSWER_LEN_MAX => self.answered(judge),
-            status => self.handle(Event::Unanswered(status), judge).map(|_| ()),
+            status => {
+                if headers == 0 || status == Some(200) {
+                    judge.counters.count("feed_discarded_total");
+                }
+                self.handle(Event::Unanswered(status), judge).map(|_| ())
+            }
         }
+    }
+
+    /// Lets another VM take over at once: this one is about to go.
+    pub(crate) fn end(&mut self) {
+        if self.holds_lease {
+            let _ = lease::release(&ProxyData, self.holder);
+        }
+        self.holds_lease = false;
+        self.ended = true;
     }
 
     /// Takes the answer in, if this VM still is the one to do so: it may have slept since it asked. While it does, the
     /// answer is marked: should the VM not survive it, the next one knows.
     fn answered(&mut self, judge: &Judge) -> Result<(), HostFailure> {
         let now = host::monotonic_clock()?;
-        self.holds_lease = lease::hold(&ProxyData, self.holder, now)?;
+        self.holds_lease = !self.ended && lease::hold(&ProxyData, self.holder, now)?;
         if !self.holds_lease {
             return self.lease_lost(judge);
         }
@@ -141,7 +157,12 @@ impl Feed {
     /// Tells the client what happened and does what it says; whether it put anything in force.
     fn handle(&mut self, event: Event<'_>, judge: &Judge) -> Result<bool, HostFailure> {
         let (view, mut progress) = (self.view()?, false);
-        for effect in self.client.on(event, &view) {
+        let discarded = self.client.discarded();
+        let effects = self.client.on(event, &view);
+        if self.client.discarded() != discarded {
+            judge.counters.count("feed_discarded_total");
+        }
+        for effect in effects {
             let write = match effect {
                 Effect::Ask(ask) => {
                     self.ask(&ask, judge)?;
@@ -194,7 +215,7 @@ impl Feed {
             (ASK_HEADER, bytes.as_str()),
             (MAC_HEADER, mac.as_str()),
         ];
-        match host::dispatch_http_call(&self.cluster, headers, None, Duration::from_millis(ASK_TIMEOUT_MS)) {
+        match host::dispatch_http_call(&self.cluster, headers, None, Duration::from_millis(timeout_ms(ask))) {
             Ok(call) => {
                 self.call = Some(call);
                 Ok(())
@@ -219,7 +240,6 @@ fn say(note: Note, judge: &Judge) {
             host::log(Level::Info, &format!("Tokengate: snapshot revision {} is in force", position.revision));
         }
         Note::Discarded(fault) => {
-            judge.counters.count("feed_discarded_total");
             host::log(Level::Warn, &format!("Tokengate: an answer of the control plane was discarded: {fault:?}"));
         }
         Note::LeftOut(shard) => {

@@ -42,6 +42,9 @@ impl Context for Root {
         if let Some(judge) = &self.judge {
             judge.flush_all();
         }
+        if let Some(feed) = &mut self.feed {
+            feed.end();
+        }
         true
     }
 }

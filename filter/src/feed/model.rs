@@ -8,8 +8,7 @@ use policy::assertion::AssertionKey;
 use policy::feed::News;
 use policy::hash::{HashKey, HashKeys};
 use policy::{
-    Addresses, Binding, FilterKeys, Found, KeyedHash, Layout, RestrictionsRecord, Scope, SealKey, ShardCount,
-    TokenState,
+    Addresses, Binding, FilterKeys, KeyedHash, Layout, RestrictionsRecord, Scope, SealKey, ShardCount, TokenState,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -145,7 +144,6 @@ struct Model {
     deaths: Option<usize>,
     syncs: usize,
     in_force: bool,
-    stall_ms: u64,
     marks: bool,
     states_max: usize,
 }
@@ -159,13 +157,15 @@ struct Violation {
 
 fn copy(client: &Client) -> Client {
     // Waiting costs nothing and is always over; and what was said in the log is of no account.
-    let Client { key, name, under_way, full_sync, not_before: _, backoff: _, fenced_at, wants_all, said: _ } = client;
-    let under_way = under_way.as_ref().map(|Question { ask, sent_at }| Question { ask: ask.clone(), sent_at: *sent_at });
+    let Client { key, name, under_way, full_sync, fenced_at, wants_all, seen, .. } = client;
+    let under_way =
+        under_way.as_ref().map(|Question { ask, sent_at }| Question { ask: ask.clone(), sent_at: *sent_at });
     Client {
         under_way,
         full_sync: *full_sync,
         fenced_at: *fenced_at,
         wants_all: *wants_all,
+        seen: *seen,
         ..Client::new(key.clone(), name.clone())
     }
 }
@@ -234,13 +234,8 @@ fn encoded(node: usize) -> [Vec<u8>; 4] {
         addresses: Addresses::Any,
         restrictions: None,
     };
-    let user = UserRecord {
-        name: format!("user {node}"),
-        email: None,
-        sysadmin: false,
-        suspended: false,
-        credential: None,
-    };
+    let user =
+        UserRecord { name: format!("user {node}"), email: None, sysadmin: false, suspended: false, credential: None };
     let restrictions = RestrictionsRecord { text: format!("restrictions {node}") };
     let keys = FilterKeys {
         token_hash: HashKeys::new(vec![HashKey::new([1; 32])]).unwrap(),
@@ -277,8 +272,11 @@ impl World {
             node(Some(6), 7, 4, 17, [7, 6, 1, 0]),
         ];
         let bytes: Vec<_> = (0..nodes.len()).map(encoded).collect();
-        let origin_of =
-            bytes.iter().enumerate().flat_map(|(node, all)| all.iter().map(move |bytes| (bytes.clone(), node))).collect();
+        let origin_of = bytes
+            .iter()
+            .enumerate()
+            .flat_map(|(node, all)| all.iter().map(move |bytes| (bytes.clone(), node)))
+            .collect();
         Self { nodes, bytes, origin_of, page }
     }
 
@@ -469,14 +467,7 @@ impl Model {
             Action::Change => state.control.node != self.last,
             Action::Switch(Era::Restored) => state.control == ControlPlane { node: 2, era: Era::First, log_from: 0 },
             Action::Switch(_) => state.control.era == Era::First,
-            Action::TimePasses => {
-                let queued = state.vms.iter().flat_map(|vm| &vm.queue);
-                let stalls = |step: &Step| match step {
-                    Step::Do(Effect::PutHead { head, .. }) => state.now + STEP_MS - head.in_force_since > self.stall_ms,
-                    _ => false,
-                };
-                !queued.into_iter().any(stalls)
-            }
+            Action::TimePasses => true,
             Action::Effect(vm) => match state.vms[vm].queue.front() {
                 Some(Step::Do(Effect::Claim(_))) => state.syncs < self.syncs,
                 step => step.is_some(),
@@ -565,7 +556,12 @@ impl Model {
                 after.deaths += usize::from(self.deaths.is_some());
             }
             Action::Report => {
-                snapshot::report_unreadable(&after.map, &state.seen.head.unwrap(), state.now + 100_000 * u64::from(state.seen.last_generation)).unwrap();
+                snapshot::report_unreadable(
+                    &after.map,
+                    &state.seen.head.unwrap(),
+                    state.now + 100_000 * u64::from(state.seen.last_generation),
+                )
+                .unwrap();
                 after.seen.read(&after.map, world);
             }
         }
@@ -582,12 +578,7 @@ impl Model {
         let view = Self::view(after);
         after.nonces += 1;
         let nonce = after.nonces.to_le_bytes();
-        let tick = Event::Tick {
-            wall: Timestamp::from_millis(0),
-            nonce,
-            instance: [9; 16],
-            about: About::default(),
-        };
+        let tick = Event::Tick { wall: Timestamp::from_millis(0), nonce, instance: [9; 16], about: About::default() };
         let effects = after.vms[vm].client.on(tick, &view);
         let [Effect::Ask(ask)] = effects.as_slice() else {
             return Err("no dead end: a tick asks");
@@ -614,8 +605,7 @@ impl Model {
         };
         let body = sealed(&ask, news);
         let view = Self::view(after);
-        let ended =
-            if self.marks { mark::begin(&after.map, Answer::says(&body), after.now).unwrap() } else { 0 };
+        let ended = if self.marks { mark::begin(&after.map, Answer::says(&body), after.now).unwrap() } else { 0 };
         let event = if ended >= mark::DEADLY_AFTER { Event::Deadly(&body) } else { Event::Answered(&body) };
         let effects = after.vms[vm].client.on(event, &view);
         let discarded = |effect: &Effect| matches!(effect, Effect::Note(Note::Discarded(_)));
@@ -655,7 +645,9 @@ impl Model {
             Step::Do(Effect::Write { generation, items }) => {
                 snapshot::write_items(&after.map, generation, &items).unwrap()
             }
-            Step::Do(Effect::PutHead { head, after: asked }) if unfenced => snapshot::put_head(&Unfenced(&after.map), &head, asked).unwrap(),
+            Step::Do(Effect::PutHead { head, after: asked }) if unfenced => {
+                snapshot::put_head(&Unfenced(&after.map), &head, asked).unwrap()
+            }
             Step::Do(Effect::PutHead { head, after: asked }) => snapshot::put_head(&after.map, &head, asked).unwrap(),
             Step::Do(Effect::Ask(_) | Effect::Note(_)) => Write::Done,
             Step::Unmark { progress } => {
@@ -711,7 +703,8 @@ impl Model {
             let (node, node_after) = (world.node_at(head.position), world.node_at(head_after.position));
             let origins = before.seen.under(&head).into_iter().zip(after.seen.under(&head_after));
             let same = head.generation == head_after.generation;
-            let steps = origins.filter(|_| same).filter_map(|(from, to)| Some((from?, to?))).chain([(node, node_after)]);
+            let steps =
+                origins.filter(|_| same).filter_map(|(from, to)| Some((from?, to?))).chain([(node, node_after)]);
             if steps.into_iter().any(|(from, to)| now_in(from) && !world.follows(to, from)) {
                 return Err("nothing in force goes back");
             }
@@ -775,7 +768,13 @@ impl Model {
     }
 
     /// From now on this VM lives alone and the wire delivers: the proxy must arrive.
-    fn arrives(&self, world: &World, state: &State, vm: usize, known: &mut HashSet<Vec<u8>>) -> Result<(), &'static str> {
+    fn arrives(
+        &self,
+        world: &World,
+        state: &State,
+        vm: usize,
+        known: &mut HashSet<Vec<u8>>,
+    ) -> Result<(), &'static str> {
         let mut way = Vec::new();
         let mut state = state.clone();
         state.vms[1 - vm] = Self::new_vm();
@@ -789,7 +788,8 @@ impl Model {
                 known.extend(way);
                 return Ok(());
             }
-            let of_vm = [Action::Effect(vm), Action::Report, Action::Tick(vm), Action::Compose(vm), Action::Deliver(vm)];
+            let of_vm =
+                [Action::Effect(vm), Action::Report, Action::Tick(vm), Action::Compose(vm), Action::Deliver(vm)];
             let action = of_vm.into_iter().find(|action| free.can(&state, *action)).unwrap();
             state = self.apply(world, &state, action)?;
         }
@@ -836,12 +836,26 @@ impl Model {
                 trace.reverse();
                 let vms = state.vms.each_ref().map(|vm| (&vm.client, &vm.queue, vm.reply));
                 let queues = vms.map(|(_, queue, _)| queue);
-                let queues = queues.map(|queue| queue.iter().map(|step| match step {
-                    Step::Do(Effect::Write { generation, items }) => format!("write {:?} of {generation} from {}", items[0].key, world.origin_of[&items[0].bytes]),
-                    Step::Do(Effect::PutHead { head, .. }) => format!("put head {} {}", head.generation, world.node_at(head.position)),
-                    step => format!("{step:?}")}).collect::<Vec<_>>());
-                let head = state.seen.head.map(|head| (head.generation, world.node_at(head.position), head.in_force_since, head.current_at));
-                let state = format!("{head:?} {:?} {} {:?} {:?} at {}: {:?}", state.seen.items, state.seen.last_generation, state.control, state.acknowledged, state.now, queues);
+                let queues = queues.map(|queue| {
+                    queue
+                        .iter()
+                        .map(|step| match step {
+                            Step::Do(Effect::Write { generation, items }) => format!(
+                                "write {:?} of {generation} from {}",
+                                items[0].key, world.origin_of[&items[0].bytes]
+                            ),
+                            Step::Do(Effect::PutHead { head, .. }) => {
+                                format!("put head {} {}", head.generation, world.node_at(head.position))
+                            }
+                            step => format!("{step:?}"),
+                        })
+                        .collect::<Vec<_>>()
+                });
+                let head = state.seen.head.map(|head| (head.generation, world.node_at(head.position), head.current_at));
+                let state = format!(
+                    "{head:?} {:?} {} {:?} {:?} at {}: {:?}",
+                    state.seen.items, state.seen.last_generation, state.control, state.acknowledged, state.now, queues
+                );
                 Violation { invariant, trace, state }
             };
             for vm in 0..2 {
@@ -853,9 +867,8 @@ impl Model {
                     continue;
                 }
                 steps += 1;
-                let after = self
-                    .apply(&world, &state, *action)
-                    .map_err(|invariant| violation(invariant, Some(*action)))?;
+                let after =
+                    self.apply(&world, &state, *action).map_err(|invariant| violation(invariant, Some(*action)))?;
                 if visited.insert(self.digest(&world, &after, None)) {
                     next.push((*action, after));
                 }
@@ -933,13 +946,13 @@ impl<'a> Writer<'a> {
     }
 
     fn head(&self, head: Option<&Head>, bytes: &mut Vec<u8>) {
-        let Some(Head { generation, position, settings_revision, in_force_since, current_at, left_out }) = head else {
+        let Some(Head { generation, position, settings_revision, current_at, left_out, begun_at: _ }) = head else {
             bytes.push(0);
             return;
         };
         bytes.extend([self.generation(*generation), self.position(Some(*position))]);
         bytes.extend([u8::try_from(*settings_revision).unwrap(), u8::try_from(*left_out).unwrap()]);
-        bytes.extend([self.age(*in_force_since), self.rank(*current_at)]);
+        bytes.push(self.rank(*current_at));
     }
 
     fn cursor(&self, cursor: Option<Cursor>, bytes: &mut Vec<u8>) {
@@ -949,7 +962,7 @@ impl<'a> Writer<'a> {
 
     fn vm(&self, vm: &Vm) -> Vec<u8> {
         let Vm { client, queue, reply } = vm;
-        let Client { under_way, full_sync, fenced_at, wants_all, .. } = client;
+        let Client { under_way, full_sync, fenced_at, wants_all, seen, .. } = client;
         let mut bytes = Vec::with_capacity(64);
         let fenced = match fenced_at {
             None => 0,
@@ -957,6 +970,10 @@ impl<'a> Writer<'a> {
             Some(_) => 2,
         };
         bytes.extend([fenced, u8::from(*wants_all), u8::from(under_way.is_some()), small(queue.len())]);
+        if self.with_times {
+            let (position, since) = seen.map_or((None, 0), |(position, since)| (Some(position), since));
+            bytes.extend([self.position(position), self.age(since)]);
+        }
         if let Some(Question { ask, sent_at }) = under_way {
             bytes.extend([self.position(ask.at), u8::from(ask.all), self.rank(*sent_at)]);
             self.cursor(ask.cursor, &mut bytes);
@@ -1010,11 +1027,9 @@ const SMALL: Model = Model {
     deaths: None,
     syncs: 3,
     in_force: false,
-    stall_ms: 0,
     marks: false,
     states_max: 1_000_000,
 };
-
 
 fn run(name: &str, model: Model) {
     let start = std::time::Instant::now();
@@ -1035,4 +1050,16 @@ fn b_full() {
     run("b1", Model { syncs: 1, last: 1, ..SMALL });
     run("b2", Model { syncs: 2, last: 0, ..SMALL });
     run("b3", Model { syncs: 2, last: 1, ..SMALL });
+}
+
+#[test]
+fn every_interleaving_of_small() {
+    for model in [SMALL, Model { in_force: true, last: 3, syncs: 1, ..SMALL }] {
+        let started = std::time::Instant::now();
+        let found = model.explore();
+        println!("{:?}", started.elapsed());
+        if let Err(violation) = found {
+            panic!("{violation:#?}");
+        }
+    }
 }

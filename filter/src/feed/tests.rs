@@ -188,12 +188,15 @@ fn changes_are_in_force_at_once_and_the_next_question_says_since_when() {
     proxy.full_sync(5, &shard_with("a"));
     let ask = proxy.ask();
     assert_eq!(ask.at, Some(at(5)));
-    let (shard, changed_at) = (shard_with("b"), proxy.now);
+    let shard = shard_with("b");
     let items = vec![Item { key: ItemKey::Tokens(0), revision: 6, bytes: &shard }];
     proxy.answer(&ask, News::Changes { to: at(6), items });
     assert_eq!(proxy.finds(), Some("b".into()));
     let ask = proxy.ask();
-    assert_eq!((ask.at, ask.in_force_ms), (Some(at(6)), proxy.now - changed_at));
+    assert_eq!((ask.at, ask.in_force_ms), (Some(at(6)), 0), "since it has seen it itself");
+    proxy.on(Event::Unanswered(None));
+    let seen_at = proxy.now;
+    assert_eq!(proxy.ask().in_force_ms, proxy.now - seen_at);
 }
 
 #[test]
@@ -388,8 +391,8 @@ fn silence_is_said_once_and_asked_again_ever_more_slowly() {
 #[test]
 fn a_question_that_the_host_forgot_is_asked_again() {
     let mut proxy = Proxy::new();
-    proxy.ask();
-    proxy.now += ASK_TIMEOUT_MS;
+    let ask = proxy.ask();
+    proxy.now += timeout_ms(&ask);
     proxy.ask();
 }
 
