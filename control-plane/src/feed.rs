@@ -59,7 +59,7 @@ async fn answer(
     let max_age = app.store.settings().0.max_snapshot_age;
     let hold = tokio::time::sleep(Duration::from_millis(hold_ms(max_age.map(|age| age.as_millis()))));
     tokio::pin!(hold);
-    let mut over = false;
+    let mut over = ask.is_pressing();
     loop {
         changed.mark_unchanged();
         if !app.store.image_is_trusted() {

@@ -437,6 +437,7 @@ mod tests {
             number: 1,
             at: None,
             in_force_ms,
+            age_ms: 0,
             cursor: None,
             all: false,
             trusts_ms: Some(60_000),

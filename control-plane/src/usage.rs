@@ -5,6 +5,7 @@
 
 use crate::App;
 use crate::clock;
+use crate::fault;
 use crate::keys::hex;
 use crate::store::tokens::stored;
 use crate::store::{Store, calls, token_usage, tokens, usage_reports};
@@ -128,7 +129,9 @@ pub(crate) async fn take(store: &Store, report: &Report<'_>) -> Result<u64, DbEr
         .filter(usage_reports::Column::Instance.eq(instance))
         .exec(&transaction)
         .await?;
+    fault::point("report-before-commit");
     transaction.commit().await?;
+    fault::point("report-after-commit");
     Ok(end)
 }
 

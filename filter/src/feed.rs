@@ -225,6 +225,17 @@ impl Client {
         }
     }
 
+    /// What an answer is called, if there is anything to apply in it: the same for all that begin at the same place, as
+    /// its content may change with every question.
+    pub fn name_of(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let ask = &self.under_way.as_ref()?.ask;
+        match Answer::open_without_items(body, ask, &self.key)? {
+            News::Nothing | News::ClockDiffers => None,
+            News::Changes { .. } => ask.at.map(|at| [at.epoch, at.revision, at.tag].map(u64::to_le_bytes).concat()),
+            News::Full { page, .. } => Some(page.shard.to_le_bytes().to_vec()),
+        }
+    }
+
     /// How many answers were discarded.
     pub fn discarded(&self) -> u64 {
         self.discarded
@@ -260,6 +271,7 @@ impl Client {
             number: about.number,
             at: view.head.map(|head| head.position),
             in_force_ms: self.seen.map_or(0, |(_, since)| view.now.saturating_sub(since)),
+            age_ms: view.head.map_or(0, |head| head.age_ms(view.now)),
             cursor: self.full_sync.map(|sync| sync.next),
             all,
             trusts_ms: about.trusts_ms,

@@ -9,6 +9,10 @@
 //! | `restrictions` | for which requests a restricted token works (L1 to L8) |
 //! | `feed` | a change is in force within a second; outages of either side |
 //! | `proxy_faults` | a proxy that is killed, updated, has a namesake, or a wrong clock |
+//! | `vm_faults` | VMs that trap or stall while they apply something |
+//! | `control_plane_faults` | a control plane that ends at every step of a change and of a report |
+//! | `tls` | TLS between proxy and control plane |
+//! | `commands` | the commands that work through the API |
 //! | `wire_faults` | whatever comes over the feed's wire costs the news at most, never what is in force |
 //! | `paths` | a corpus of path attacks: what was judged is what is forwarded (principle 5) |
 //! | `proxies` | which proxies there are, and revocations that are proven |
@@ -23,6 +27,8 @@
 
 mod addresses;
 mod clients;
+mod commands;
+mod control_plane_faults;
 mod feed;
 mod guards;
 mod identity;
@@ -35,7 +41,9 @@ mod proxy_faults;
 mod restrictions;
 mod secrets;
 mod settings;
+mod tls;
 mod usage;
 mod using_a_token;
+mod vm_faults;
 mod wasm_module;
 mod wire_faults;

@@ -16,6 +16,8 @@ pub struct Tools {
     pub filter: PathBuf,
     /// Envoy.
     pub envoy: PathBuf,
+    /// The filter, with faults that data can provoke.
+    pub faulty_filter: PathBuf,
     /// Regexes in Wasm, for a test that counts instructions.
     pub probe: PathBuf,
     /// Python with the packages of `clients.txt`.
@@ -38,6 +40,7 @@ impl Tools {
             backend: built.join("demo-backend"),
             filter: named("TOKENGATE_FILTER").unwrap_or_else(|| target.join("wasm32-wasip1/wasm/filter.wasm")),
             envoy: named("ENVOY").unwrap_or_else(|| target.join("python/envoy")),
+            faulty_filter: target.join("wasm32-wasip1/wasm-faults/filter.wasm"),
             probe: target.join("wasm32-unknown-unknown/wasm/probe.wasm"),
             python: target.join("python/bin/python"),
         };
@@ -82,6 +85,8 @@ pub struct Site {
     pub secure_mode: bool,
     /// The secret that Envoy and the control plane share, if it is not to be made from the control plane's own key.
     pub given_sync_key: Option<String>,
+    /// More variables for the control plane.
+    pub control_variables: Vec<(&'static str, String)>,
 }
 
 impl Site {
@@ -93,6 +98,7 @@ impl Site {
         let mut variables =
             vec![("RUST_LOG", self.log_level.to_owned()), ("TOKENGATE_SECURE_MODE", self.secure_mode.to_string())];
         variables.extend(self.given_sync_key.clone().map(|key| ("TOKENGATE_SYNC_KEY", key)));
+        variables.extend(self.control_variables.clone());
         Process::start("control plane", &tools.tokengate, &arguments, &variables, &self.log("control-plane"))
     }
 

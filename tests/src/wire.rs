@@ -9,6 +9,7 @@
 //! it looks every few milliseconds whether another fault is in force: then a question that hangs meets that one.
 
 use crate::eventually;
+use policy::feed::USAGE_PATH;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -274,16 +275,33 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn serve(mut proxy: TcpStream, shared: &Shared) -> io::Result<()> {
     prepare(&proxy)?;
-    while let Some(question) = read(&mut proxy, || !shared.has_ended())? {
-        if !relay(&mut proxy, &question, shared)? {
+    while let Some(message) = read(&mut proxy, || !shared.has_ended())? {
+        let is_report = message.head.starts_with(format!("POST {USAGE_PATH} ").as_bytes());
+        let goes_on =
+            if is_report { pass_report(&mut proxy, &message, shared)? } else { relay(&mut proxy, &message, shared)? };
+        if !goes_on {
             break;
         }
     }
     Ok(())
 }
 
+/// A report of usage is not what the faults are about: it goes through, if anything does, and counts for nothing.
+fn pass_report(proxy: &mut TcpStream, report: &Message, shared: &Shared) -> io::Result<bool> {
+    let met = shared.in_force();
+    if matches!(*met.fault, Fault::Close | Fault::Hang | Fault::Dead) {
+        return Ok(false);
+    }
+    let Some(Message { head, body }) = ask(met.target, report, || !shared.has_ended() && is_there(proxy))? else {
+        return Ok(false);
+    };
+    proxy.write_all(&[head, body].concat())?;
+    Ok(true)
+}
+
 /// Whether the connection goes on afterwards.
 fn relay(proxy: &mut TcpStream, question: &Message, shared: &Shared) -> io::Result<bool> {
+    let mut answered: Option<Message> = None;
     loop {
         let met = shared.in_force();
         let stays = || shared.in_force().version == met.version;
@@ -305,14 +323,19 @@ fn relay(proxy: &mut TcpStream, question: &Message, shared: &Shared) -> io::Resu
             Fault::Dead => return wait(proxy, shared, || true),
             Fault::Pass | Fault::Delay(_) | Fault::Cut(_) | Fault::Change(_) => {}
         }
-        let Some(answer) = ask(met.target, question, || stays() && !shared.has_ended() && is_there(proxy))? else {
-            if stays() {
-                return Ok(false); // the control plane has gone, or the proxy
-            }
-            continue;
-        };
-        let exchange = Exchange { question: question.clone(), answer };
-        shared.record(exchange.clone());
+        if answered.is_none() {
+            let Some(answer) = ask(met.target, question, || stays() && !shared.has_ended() && is_there(proxy))? else {
+                // The control plane has gone, or the proxy; or something else is to be met, by another question, since
+                // none is answered twice. Another control plane does not know this one yet.
+                if shared.in_force().target == met.target {
+                    return Ok(false);
+                }
+                continue;
+            };
+            shared.record(Exchange { question: question.clone(), answer: answer.clone() });
+            answered = Some(answer);
+        }
+        let exchange = Exchange { question: question.clone(), answer: answered.clone().expect("an answer") };
         if let Fault::Delay(delay) = &*met.fault {
             let until = Instant::now() + *delay;
             if !wait(proxy, shared, || stays() && Instant::now() < until)? {

@@ -55,6 +55,7 @@ impl World {
             log_level: "debug,hyper=info,sqlx=info",
             secure_mode: true,
             given_sync_key: None,
+            control_variables: Vec::new(),
         };
         let proxy = Proxy::new(site.clone());
         let backend = site.start_backend().expect("the backend starts");
@@ -118,6 +119,16 @@ impl World {
     /// Starts Envoy and waits until it accepts connections.
     pub fn start_envoy(&mut self) {
         self.proxy.start();
+    }
+
+    /// Whether the control plane has ended by itself, or soon does.
+    pub fn control_plane_ends(&mut self) -> bool {
+        let mut process = self.control_plane.take().expect("a control plane");
+        let until = Instant::now() + Duration::from_secs(5);
+        while process.ended().is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        process.ended().is_some()
     }
 
     /// Waits until the filter has a snapshot.

@@ -175,6 +175,8 @@ pub struct Ask {
     pub at: Option<Position>,
     /// For how long it has been, in milliseconds: what [`ACKNOWLEDGED_AFTER_MS`] counts from.
     pub in_force_ms: u64,
+    /// How long ago that was last known to be current, in milliseconds.
+    pub age_ms: u64,
     /// The page of a full sync that is wanted next; `None`: changes since `at`, or everything, by `all`.
     pub cursor: Option<Cursor>,
     /// What is in force cannot be built upon: everything is wanted anew.
@@ -332,6 +334,11 @@ impl Layout {
 }
 
 impl Ask {
+    /// Whether the proxy soon refuses, or does so already, for want of an answer: then it is not kept waiting for one.
+    pub fn is_pressing(&self) -> bool {
+        self.trusts_ms.is_some_and(|trusts| self.age_ms > trusts / 2)
+    }
+
     /// The question and its HMAC, as bytes for the two headers.
     pub fn seal(&self, key: &SyncKey) -> Option<(Vec<u8>, [u8; MAC_LEN])> {
         let bytes = postcard::to_extend(self, alloc::vec![VERSION]).ok()?;
@@ -503,6 +510,7 @@ mod tests {
             number: 1,
             at: Some(position()),
             in_force_ms: 0,
+            age_ms: 0,
             cursor: None,
             all: false,
             trusts_ms: Some(1000),

@@ -13,7 +13,7 @@ use crate::snapshot;
 use crate::store::{HostFailure, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use policy::feed::{ANSWER_LEN_MAX, ASK_HEADER, Answer, Ask, MAC_HEADER, PATH, SyncKey};
+use policy::feed::{ANSWER_LEN_MAX, ASK_HEADER, Ask, MAC_HEADER, PATH, SyncKey};
 use std::cell::OnceCell;
 use std::time::Duration;
 
@@ -136,12 +136,15 @@ impl Feed {
         let Ok(body) = host::http_call_body() else {
             return self.handle(Event::Unanswered(None), judge).map(|_| ());
         };
-        let says = Answer::says(&body);
-        let outcome = if mark::begin(&ProxyData, says, now)? >= mark::DEADLY_AFTER {
+        let Some(name) = self.client.name_of(&body) else {
+            return self.handle(Event::Answered(&body), judge).map(|_| ());
+        };
+        let ended = mark::begin(&ProxyData, &name, now)?;
+        let outcome = if ended >= mark::DEADLY_AFTER {
             self.handle(Event::Deadly(&body), judge)
         } else {
             #[cfg(feature = "faults")]
-            super::faults::meet(says);
+            super::faults::meet(&body, ended);
             self.handle(Event::Answered(&body), judge)
         };
         mark::end(&ProxyData, outcome == Ok(true))?;

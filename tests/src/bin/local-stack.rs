@@ -56,6 +56,7 @@ fn run() -> Result<(), String> {
         log_level: "info",
         secure_mode: true,
         given_sync_key: None,
+        control_variables: Vec::new(),
     };
     let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
 

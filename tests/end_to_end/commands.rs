@@ -1,0 +1,61 @@
+//! The commands that work through the API.
+
+use serde_json::json;
+use std::process::{Command, Output};
+use tests::{World, eventually};
+
+fn tokengate(world: &World, arguments: &[&str]) -> Output {
+    let mut command = Command::new(&world.site.tools.tokengate);
+    let url = format!("http://127.0.0.1:{}", world.site.ports.control);
+    command.args(arguments).env("TOKENGATE_URL", url).env("TOKENGATE_TOKEN_FILE", world.site.data.join("admin-token"));
+    command.env_remove("TOKENGATE_TOKEN").output().expect("the command runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn token_revoke_names_the_proxies_that_have_not_confirmed() {
+    let mut world = World::start();
+    world.set(&json!({ "max_snapshot_age": "1h" }));
+    let tokens: Vec<_> = (0..4).map(|_| world.token_for("alice")).collect();
+    let output = tokengate(&world, &["token", "revoke", &tokens[0].id, "--wait"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("confirmed by 1 of 1 proxies"), "{}", said(&output));
+    world.get("/rest/x").bearer(&tokens[0]).send().assert_refused(401, "token_deleted");
+    let output = tokengate(&world, &["token", "revoke", &tokens[1].id]);
+    assert_eq!((output.status.code(), said(&output).contains("revoked")), (Some(0), true), "{}", said(&output));
+
+    let listed = tokengate(&world, &["proxy", "list"]);
+    let text = said(&listed);
+    assert!(text.contains("NAME") && text.contains("envoy") && text.contains("live"), "{text}");
+    let json = tokengate(&world, &["proxy", "list", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["items"][0]["name"], "envoy");
+
+    world.kill_envoy();
+    let output = tokengate(&world, &["token", "revoke", &tokens[2].id, "--wait", "300ms"]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("confirmed by 0 of 1 proxies") && text.contains("envoy"), "{text}");
+
+    for (arguments, expected) in [
+        (vec!["token", "revoke", &tokens[2].id], "404"),
+        (vec!["token", "revoke", &tokens[3].id, "--wait", "1h"], "wait must be a time"),
+        (vec!["token", "revoke", "../users/alice"], "400"),
+        (vec!["token", "revoke", &tokens[3].id, "--token-file", "/nowhere"], "--token-file"),
+        (vec!["token", "revoke", &tokens[3].id, "--url", "http://127.0.0.1:1"], "does not answer"),
+    ] {
+        let output = tokengate(&world, &arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(expected), "{arguments:?}: {}", said(&output));
+        assert!(!said(&output).contains("tgt_"), "{}", said(&output));
+    }
+    assert_eq!(world.as_admin(reqwest::Method::GET, "/api/v1/users/alice").send().status, 200);
+    world.start_envoy();
+    eventually("both are listed, the one that is gone as lost", || {
+        let text = said(&tokengate(&world, &["proxy", "list"]));
+        (text.contains("lost") && text.contains("live")).then_some(())
+    });
+}
