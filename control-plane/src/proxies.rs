@@ -8,7 +8,7 @@
 use crate::keys::hex;
 use crate::store::proxies::{ActiveModel, Column, Entity, Model};
 use crate::store::tokens::{stored, timestamp};
-use crate::{App, clock};
+use crate::{App, clock, usage};
 use policy::Timestamp;
 use policy::feed::{ACKNOWLEDGED_AFTER_MS, Ask};
 use sea_orm::ActiveValue::Set;
@@ -245,7 +245,7 @@ pub(crate) async fn keep_forgetting(app: &Arc<App>) {
         minutes.tick().await;
         let forgotten = app.proxies.forget_the_gone(&app.store.db).await;
         let forgotten = match forgotten {
-            Ok(()) => crate::usage::forget_the_gone(&app.store).await,
+            Ok(()) => usage::forget_the_gone(&app.store).await.and(usage::forget_old_calls(&app.store).await),
             error => error,
         };
         if let Err(error) = forgotten {

@@ -125,6 +125,25 @@ fn attack_a_token_in_a_path_or_a_name_is_not_in_the_audit() {
 }
 
 #[test]
+fn a2_calls_stay_in_the_audit_for_as_long_as_the_setting_says() {
+    let mut world = World::prepare(1);
+    world.start_control_plane();
+    let reply = world.as_admin(Method::PATCH, "/api/v1/settings").json(&json!({ "audit_retention_days": 7 })).send();
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert!(world.stop_control_plane());
+    for days in [6, 8, 9] {
+        let at = format!("(unixepoch() - {days} * 86400) * 1000");
+        world.rows(&format!(
+            "insert into calls (at, calls, outcome, path, proxy) values ({at}, 1, 'admitted', '/{days}', '')"
+        ));
+    }
+    world.start_control_plane();
+    eventually_within(PROMISED, "the old ones are gone", || {
+        (world.rows("select path from calls where path is not null and path like '/_'") == ["/6"]).then_some(())
+    });
+}
+
+#[test]
 fn a2_a_slow_backend_does_not_hide_a_use() {
     let mut world = World::prepare(1);
     // Nobody answers there: the connection hangs until Envoy gives up.

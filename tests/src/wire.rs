@@ -301,9 +301,10 @@ fn pass_report(proxy: &mut TcpStream, report: &Message, shared: &Shared) -> io::
 
 /// Whether the connection goes on afterwards.
 fn relay(proxy: &mut TcpStream, question: &Message, shared: &Shared) -> io::Result<bool> {
-    let mut answered: Option<Message> = None;
+    let mut answered: Option<(u16, Message)> = None;
     loop {
         let met = shared.in_force();
+        let answered_here = answered.take().filter(|(target, _)| *target == met.target);
         let stays = || shared.in_force().version == met.version;
         if !met.fault.wants_an_answer() && !shared.meet(&met) {
             continue;
@@ -323,7 +324,9 @@ fn relay(proxy: &mut TcpStream, question: &Message, shared: &Shared) -> io::Resu
             Fault::Dead => return wait(proxy, shared, || true),
             Fault::Pass | Fault::Delay(_) | Fault::Cut(_) | Fault::Change(_) => {}
         }
-        if answered.is_none() {
+        let answer = if let Some((_, answer)) = answered_here {
+            answer
+        } else {
             let Some(answer) = ask(met.target, question, || stays() && !shared.has_ended() && is_there(proxy))? else {
                 // The control plane has gone, or the proxy; or something else is to be met, by another question, since
                 // none is answered twice. Another control plane does not know this one yet.
@@ -333,9 +336,10 @@ fn relay(proxy: &mut TcpStream, question: &Message, shared: &Shared) -> io::Resu
                 continue;
             };
             shared.record(Exchange { question: question.clone(), answer: answer.clone() });
-            answered = Some(answer);
-        }
-        let exchange = Exchange { question: question.clone(), answer: answered.clone().expect("an answer") };
+            answer
+        };
+        answered = Some((met.target, answer.clone()));
+        let exchange = Exchange { question: question.clone(), answer };
         if let Fault::Delay(delay) = &*met.fault {
             let until = Instant::now() + *delay;
             if !wait(proxy, shared, || stays() && Instant::now() < until)? {

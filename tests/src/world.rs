@@ -329,10 +329,10 @@ impl World {
         self.rows("select revision, actor, action, subject, detail, on_behalf_of from audit order by id")
     }
 
-    /// What a query finds in the database: a line a row, with `|` between its columns.
+    /// What a statement finds in the database, or changes there: a line a row, with `|` between its columns.
     pub fn rows(&self, query: &str) -> Vec<String> {
-        let script = "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1], timeout=10).execute(sys.argv[2]): \
-                      print('|'.join(map(str, row)))";
+        let script = "import sqlite3, sys\nwith sqlite3.connect(sys.argv[1], timeout=10) as database:\n for row in \
+                      database.execute(sys.argv[2]): print('|'.join(map(str, row)))";
         self.python(script, &[query]).lines().map(str::to_owned).collect()
     }
 
