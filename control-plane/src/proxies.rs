@@ -54,6 +54,8 @@ pub(crate) struct Proxy {
     pub(crate) address: Option<IpAddr>,
     pub(crate) first_seen_at: Timestamp,
     pub(crate) seen_at: Timestamp,
+    /// The same by a clock that nobody sets; `None`: it was before this program started.
+    heard: Option<Instant>,
     /// How far its clock was ahead of ours, in milliseconds.
     pub(crate) clock_ahead_ms: i64,
     /// The revision in force there, if it is of this history.
@@ -272,6 +274,7 @@ impl Proxy {
             address: None,
             first_seen_at: now,
             seen_at: now,
+            heard: None,
             clock_ahead_ms: 0,
             revision: None,
             current_at: None,
@@ -324,6 +327,7 @@ impl Proxy {
         self.name.clone_from(&ask.name);
         self.address = address;
         self.seen_at = now;
+        self.heard = Some(Instant::now());
         let millis = |time: Timestamp| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.clock_ahead_ms = millis(ask.sent_at).saturating_sub(millis(now));
         self.trusts_ms = ask.trusts_ms;
@@ -337,15 +341,22 @@ impl Proxy {
         fresh.max(self.confirmed)
     }
 
+    /// For how long it has not asked. Should somebody set the clock forward, nobody is forgotten by it.
+    fn silent_ms(&self, now: Timestamp) -> u64 {
+        let by_day = now.as_millis().saturating_sub(self.seen_at.as_millis());
+        let heard = |heard: Instant| u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.map_or(by_day, |at| by_day.min(heard(at)))
+    }
+
     /// Whether it is there: a question of it is waiting, or it has just been answered.
     pub(crate) fn is_live(&self, now: Timestamp) -> bool {
-        self.asking > 0 || now.as_millis().saturating_sub(self.seen_at.as_millis()) < SILENCE_MAX_MS
+        self.asking > 0 || self.silent_ms(now) < SILENCE_MAX_MS
     }
 
     /// Whether it may admit anything, for all that is known.
     fn may_decide(&self, now: Timestamp) -> bool {
-        let silent_ms = now.as_millis().saturating_sub(self.seen_at.as_millis());
-        self.is_live(now) || self.trusts_ms.is_none_or(|trusts| silent_ms <= trusts.saturating_add(SLACK_MS))
+        let can = |trusts: u64| self.silent_ms(now) <= trusts.saturating_add(SLACK_MS);
+        self.is_live(now) || self.trusts_ms.is_none_or(can)
     }
 
     fn is_written_down(&self) -> bool {
@@ -466,6 +477,8 @@ mod tests {
         let mut proxy = Proxy::new(Timestamp::from_millis(start));
         proxy.hears(&ask(0), None, Some(7), Timestamp::from_millis(start));
         let may_decide = |proxy: &Proxy, after| proxy.may_decide(Timestamp::from_millis(start + after));
+        assert!(may_decide(&proxy, 600_000), "the clock was set forward: it was heard a moment ago");
+        proxy.heard = None;
         assert!(may_decide(&proxy, 60_000 + SLACK_MS));
         assert!(!may_decide(&proxy, 60_001 + SLACK_MS));
         proxy.trusts_ms = None;

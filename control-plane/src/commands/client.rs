@@ -1,6 +1,7 @@
 //! The client of the API: where it is, and as whom.
 
 use reqwest::blocking::{Client, RequestBuilder};
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Method, StatusCode};
 use serde_json::Value;
 use std::io;
@@ -70,8 +71,9 @@ impl Api {
     }
 
     fn client(&self) -> Result<Client, CommandError> {
-        let mut client =
-            Client::builder().timeout(PATIENCE).user_agent(concat!("tokengate/", env!("CARGO_PKG_VERSION")));
+        // A token goes where it was sent, and nowhere else.
+        let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE);
+        let mut client = client.user_agent(concat!("tokengate/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &self.ca {
             let pem = std::fs::read(path).map_err(|source| CommandError::File { path: path.clone(), source })?;
             client = client.add_root_certificate(Certificate::from_pem(&pem).map_err(CommandError::Client)?);
