@@ -16,6 +16,10 @@ use policy::feed::{
 };
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Reports that may be under way at a time; the others come again.
+const REPORTS_MAX: usize = 32;
 
 /// How long a report may take to arrive.
 const REPORT_TIME_MAX: Duration = Duration::from_secs(10);
@@ -41,6 +45,7 @@ async fn answer(
     };
     if ask.sent_at.as_millis().abs_diff(now.as_millis()) > CLOCK_DIFFERENCE_MAX_MS {
         tracing::warn!(proxy = ask.name, "the clock of a proxy differs too much from ours; it is told so, and no more");
+        let _asking = app.proxies.asks(&ask, Some(address), None, now);
         return seal(&app, &ask, News::ClockDiffers).into_response();
     }
     if let Some(missing) = app.store.with_image(|image| ask.at.and_then(|at| image.lacks(at))) {
@@ -74,7 +79,8 @@ async fn answer(
         if let Some(sealed) = sealed {
             // Before anything is told: whoever has it must be known after a restart, too.
             if let Err(error) = app.proxies.answers(&asking, trusts_ms, &app.store.db).await {
-                tracing::error!(%error, proxy = ask.name, "a proxy could not be written down");
+                tracing::error!(%error, proxy = ask.name, "a proxy cannot be written down, and is told nothing");
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
             }
             return sealed.into_response();
         }
@@ -90,17 +96,27 @@ async fn answer(
 
 /// Takes a report of usage in. What cannot be written now comes again.
 async fn take_report(State(app): State<Arc<App>>, request: axum::extract::Request) -> Response {
+    // Whoever sends is not known before the last byte is there: so few may do so at a time.
+    static PLACES: Semaphore = Semaphore::const_new(REPORTS_MAX);
+    let Ok(place) = PLACES.try_acquire() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
     let read = <Bytes as axum::extract::FromRequest<()>>::from_request(request, &());
     let Ok(Ok(body)) = tokio::time::timeout(REPORT_TIME_MAX, read).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
     // To its end, even if the proxy gives up: half of it may be written.
     let taken = tokio::spawn(async move {
+        let _place = place;
         let key = &app.store.sync_key;
         let Some(report) = Report::open(&body, key) else {
             let claimed = body.get(32..).and_then(claimed_key_id);
             return refused(&Refusal::of(claimed, key.id()));
         };
+        let age_ms = report.sent_at.as_millis().abs_diff(clock::now().as_millis());
+        if age_ms > usage::REMEMBER_MS - 24 * 60 * 60 * 1000 {
+            return refused(&Refusal::OtherTime);
+        }
         match usage::take(&app.store, &report).await {
             Ok(taken) => {
                 let receipt = Receipt { nonce: report.nonce, instance: report.instance, taken };
@@ -134,6 +150,8 @@ enum Refusal {
     NotAuthentic,
     #[error("it has come before")]
     Repeated,
+    #[error("it is of another month")]
+    OtherTime,
 }
 
 impl Refusal {

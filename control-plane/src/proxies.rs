@@ -128,7 +128,10 @@ impl Proxies {
         if !proxy.numbers.once(ask.number) {
             return None;
         }
-        proxy.hears(ask, address, revision, now);
+        // One that was overtaken says nothing new.
+        if proxy.numbers.highest == ask.number {
+            proxy.hears(ask, address, revision, now);
+        }
         proxy.asking += 1;
         drop(known);
         self.heard.send_modify(|count| *count += 1);
@@ -145,16 +148,34 @@ impl Proxies {
     ) -> Result<(), DbErr> {
         let row = {
             let mut known = self.known();
+            // Forgotten while it waited: it must be known before it is told anything.
             let Some(proxy) = known.get_mut(&asking.instance) else {
-                return Ok(());
+                return Err(DbErr::RecordNotFound("the proxy is not known any more".into()));
             };
-            proxy.current_at = Some(proxy.seen_at);
             proxy.trusts_ms = longer(proxy.trusts_ms, trusts_ms);
             if proxy.is_written_down() {
                 return Ok(());
             }
             proxy.row(&asking.instance)
         };
+        self.write(&asking.instance, row, db).await
+    }
+
+    /// Writes down, every minute, who has been seen since: not while they wait for an answer.
+    async fn write_who_was_seen(&self, db: &DatabaseConnection) -> Result<(), DbErr> {
+        let stale: Vec<_> = self
+            .known()
+            .iter()
+            .filter(|(_, proxy)| proxy.written.is_some_and(|written| written.seen_at < proxy.seen_at))
+            .map(|(instance, proxy)| (*instance, proxy.row(instance)))
+            .collect();
+        for (instance, row) in stale {
+            self.write(&instance, row, db).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, instance: &Instance, row: ActiveModel, db: &DatabaseConnection) -> Result<(), DbErr> {
         let all = [Column::Name, Column::Address, Column::SeenAt, Column::TrustsMs, Column::Version, Column::Workers];
         let anew = OnConflict::column(Column::Instance).update_columns(all).to_owned();
         let written = Written {
@@ -162,7 +183,7 @@ impl Proxies {
             trusts_ms: row.trusts_ms.as_ref().map(i64::cast_unsigned),
         };
         Entity::insert(row).on_conflict(anew).exec_without_returning(db).await?;
-        if let Some(proxy) = self.known().get_mut(&asking.instance) {
+        if let Some(proxy) = self.known().get_mut(instance) {
             proxy.written = Some(written);
         }
         Ok(())
@@ -240,20 +261,28 @@ impl Proxies {
     }
 }
 
-/// Forgets, every minute, what is gone; never returns.
-pub(crate) async fn keep_forgetting(app: &Arc<App>) {
-    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+/// Writes down, every minute, who was seen, and forgets what is gone; never returns. Not in the first minute: those that
+/// are there are to have come before anybody is forgotten.
+pub(crate) async fn keep_up(app: &Arc<App>) {
+    let mut minutes = tokio::time::interval(Duration::from_millis(WRITTEN_EVERY_MS));
+    let mut first = true;
     loop {
         minutes.tick().await;
-        let forgotten = app.proxies.forget_the_gone(&app.store.db).await;
-        let forgotten = match forgotten {
-            Ok(()) => usage::forget_the_gone(&app.store).await.and(usage::forget_old_calls(&app.store).await),
-            error => error,
-        };
-        if let Err(error) = forgotten {
-            tracing::error!(%error, "what is gone could not be forgotten");
+        if let Err(error) = keep_up_once(app, first).await {
+            tracing::error!(%error, "what was seen could not be written down, or what is gone not be forgotten");
         }
+        first = false;
     }
+}
+
+async fn keep_up_once(app: &App, first: bool) -> Result<(), DbErr> {
+    let db = &app.store.db;
+    app.proxies.write_who_was_seen(db).await?;
+    if !first {
+        app.proxies.forget_the_gone(db).await?;
+        usage::forget_the_gone(&app.store).await?;
+    }
+    usage::forget_old_calls(&app.store).await
 }
 
 /// Should there be far too many, the one that has been silent for longest goes, and nobody waits for it any more.
@@ -294,7 +323,8 @@ impl Proxy {
         let Model { instance, name, address, first_seen_at, seen_at, trusts_ms, version, workers } = row;
         let instance = u128::from_str_radix(&instance, 16).ok()?.to_be_bytes();
         // It may have asked until the next time would have been written down.
-        let seen_at = Timestamp::from_millis(timestamp(seen_at).as_millis().saturating_add(WRITTEN_EVERY_MS));
+        let written_at = timestamp(seen_at);
+        let seen_at = Timestamp::from_millis(written_at.as_millis().saturating_add(WRITTEN_EVERY_MS));
         let seen_at = seen_at.min(clock::now());
         let trusts_ms = trusts_ms.map(i64::cast_unsigned);
         let proxy = Self {
@@ -305,7 +335,7 @@ impl Proxy {
             trusts_ms,
             version,
             workers: workers.try_into().unwrap_or_default(),
-            written: Some(Written { seen_at, trusts_ms }),
+            written: Some(Written { seen_at: written_at, trusts_ms }),
             ..Self::new(seen_at)
         };
         Some((instance, proxy))
@@ -331,6 +361,7 @@ impl Proxy {
         let millis = |time: Timestamp| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.clock_ahead_ms = millis(ask.sent_at).saturating_sub(millis(now));
         self.trusts_ms = ask.trusts_ms;
+        self.current_at = ask.at.map(|_| Timestamp::from_millis(now.as_millis().saturating_sub(ask.age_ms)));
         self.left_out = ask.left_out;
         self.workers = ask.workers;
         self.version.clone_from(&ask.version);
@@ -360,10 +391,7 @@ impl Proxy {
     }
 
     fn is_written_down(&self) -> bool {
-        self.written.is_some_and(|written| {
-            let fresh = self.seen_at.as_millis() < written.seen_at.as_millis().saturating_add(WRITTEN_EVERY_MS);
-            fresh && longer(written.trusts_ms, self.trusts_ms) == written.trusts_ms
-        })
+        self.written.is_some_and(|written| longer(written.trusts_ms, self.trusts_ms) == written.trusts_ms)
     }
 
     fn row(&self, instance: &Instance) -> ActiveModel {

@@ -103,7 +103,7 @@ pub(crate) async fn serve(
         () = server::accept(listener, tls, router, &app) => {}
         () = app.store.keep_image_trusted() => {}
         () = usage::keep_writing(&app) => {}
-        () = proxies::keep_forgetting(&app) => {}
+        () = proxies::keep_up(&app) => {}
     }
     usage::write_own(&app).await;
     tracing::info!("stopped");

@@ -51,6 +51,8 @@ pub(crate) struct Store {
     image_trusted: AtomicBool,
     /// Held from the first statement of a change until the image shows it, so that the image is told in commit order.
     pub(crate) changing: Arc<Mutex<()>>,
+    /// Held by whoever writes usage, before `changing`: so a change waits for one of them at most.
+    pub(crate) recording: Mutex<()>,
     /// Counts up whenever the image changes.
     changed: watch::Sender<u64>,
     /// Held for as long as this program serves the directory.
@@ -99,6 +101,7 @@ impl Store {
             image_trusted: AtomicBool::new(true),
             _lock: lock,
             changing: Arc::default(),
+            recording: Mutex::default(),
             changed: watch::Sender::new(0),
         })
     }

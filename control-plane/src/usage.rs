@@ -18,8 +18,8 @@ use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, TransactionTrait as _,
 };
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Rows of one statement.
@@ -28,37 +28,64 @@ const ROWS: usize = 500;
 /// Calls at the control plane itself that wait to be written; more are only counted.
 const OWN_CALLS_MAX: usize = 10_000;
 
+/// Refused ones among them: nobody fills the database with those.
+const OWN_REFUSALS_MAX: usize = 50;
+
 /// How often they are.
 const OWN_CALLS_EVERY: Duration = Duration::from_secs(1);
 
-/// How long it is remembered up to where the reports of a proxy came that has fallen silent.
-const REMEMBER_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// How long it is remembered up to where the reports of a proxy came that has fallen silent; a day less, and a recorded one
+/// is refused.
+pub(crate) const REMEMBER_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// Calls that came to the control plane itself and are yet to be written.
 #[derive(Default)]
-pub(crate) struct OwnCalls(Mutex<Vec<Entry>>);
+pub(crate) struct OwnCalls(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    calls: Vec<Call>,
+    /// Of these, those that were not admitted.
+    refused: usize,
+    counts: BTreeMap<(Option<String>, String), Counted>,
+}
 
 impl OwnCalls {
     /// Takes a call; `whole`: the administrator wants it told whole.
     pub(crate) fn add(&self, call: Call, whole: bool) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if whole && waiting.len() < OWN_CALLS_MAX {
-            waiting.push(Entry::Call(call));
-            return;
-        }
-        let counted = call.counted();
-        let known = waiting.iter_mut().find_map(|entry| match entry {
-            Entry::Counted(known) if known.is_like(&counted) => Some(known),
-            _ => None,
-        });
-        match known {
-            Some(known) => known.add(&counted),
-            None => waiting.push(Entry::Counted(counted)),
+        let mut waiting = self.waiting();
+        let refused = usize::from(!call.is_admitted());
+        if whole && waiting.calls.len() < OWN_CALLS_MAX && waiting.refused + refused <= OWN_REFUSALS_MAX {
+            waiting.refused += refused;
+            waiting.calls.push(call);
+        } else {
+            waiting.count(call.counted());
         }
     }
 
     fn take(&self) -> Vec<Entry> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let Waiting { calls, counts, .. } = std::mem::take(&mut *self.waiting());
+        calls.into_iter().map(Entry::Call).chain(counts.into_values().map(Entry::Counted)).collect()
+    }
+
+    fn put_back(&self, entries: Vec<Entry>) {
+        for entry in entries {
+            match entry {
+                Entry::Call(call) => self.add(call, true),
+                Entry::Counted(counted) => self.waiting().count(counted),
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn count(&mut self, counted: Counted) {
+        let key = (counted.token.clone(), counted.outcome.clone());
+        self.counts.entry(key).and_modify(|known| known.add(&counted)).or_insert(counted);
     }
 }
 
@@ -77,12 +104,14 @@ pub(crate) async fn write_own(app: &App) {
     if entries.is_empty() {
         return;
     }
-    if let Err(error) = record(&app.store, entries, "").await {
-        tracing::error!(%error, "the use of tokens at the control plane could not be recorded");
+    if let Err(error) = record(&app.store, entries.clone(), "").await {
+        tracing::error!(%error, "the use of tokens at the control plane could not be recorded; it will be tried again");
+        app.own_calls.put_back(entries);
     }
 }
 
 async fn record(store: &Store, entries: Vec<Entry>, proxy: &str) -> Result<(), DbErr> {
+    let _one = store.recording.lock().await;
     let _turn = store.changing.lock().await;
     let transaction = store.db.begin().await?;
     Taken::of(entries, clock::now(), is_audited(store)).write(&transaction, proxy).await?;
@@ -99,6 +128,7 @@ pub(crate) async fn take(store: &Store, report: &Report<'_>) -> Result<u64, DbEr
     let instance = hex(&report.instance).to_string();
     let (now, first) = (clock::now(), i64::try_from(report.first).unwrap_or(i64::MAX));
     // In turn with the changes: the database has one writer at a time, and none of them is to be kept waiting for long.
+    let _one = store.recording.lock().await;
     let _turn = store.changing.lock().await;
     let transaction = store.db.begin().await?;
     // The first statement writes, so that nobody else does until the end.
@@ -151,9 +181,10 @@ pub(crate) async fn forget_old_calls(store: &Store) -> Result<(), DbErr> {
     loop {
         let some =
             Query::select().column(calls::Column::Id).from(calls::Entity).and_where(old()).limit(2000).to_owned();
+        let one = store.recording.lock().await;
         let turn = store.changing.lock().await;
         let deleted = calls::Entity::delete_many().filter(calls::Column::Id.in_subquery(some)).exec(&store.db).await?;
-        drop(turn);
+        drop((turn, one));
         if deleted.rows_affected == 0 {
             return Ok(());
         }

@@ -48,7 +48,8 @@ pub struct Usage {
     counts_put_at: u64,
     /// The outbox had no room for calls when it was last tried.
     crowded: bool,
-    others: Allowance,
+    refusals: Allowance,
+    passwords: Allowance,
 }
 
 /// How much is allowed in the second that runs.
@@ -66,7 +67,9 @@ impl Usage {
     /// Takes a call that was judged at `now` (of the monotonic clock); if it waits for the backend's answer, a ticket
     /// for it. `whole`: the administrator wants it told whole.
     pub fn judged(&mut self, call: Call, whole: bool, now: u64) -> Option<Ticket> {
-        if !whole || !call.is_admitted() && !self.others.allows(now) {
+        // Neither of the two pushes out the other.
+        let others = if call.token.is_some() { &mut self.refusals } else { &mut self.passwords };
+        if !whole || !call.is_admitted() && !others.allows(now) {
             // A password is not a use of anything.
             if whole || call.token.is_some() {
                 self.count(call.counted());

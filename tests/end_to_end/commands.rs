@@ -40,12 +40,15 @@ fn token_revoke_names_the_proxies_that_have_not_confirmed() {
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.contains("confirmed by 0 of 1 proxies") && text.contains("envoy"), "{text}");
 
+    let backend = format!("http://127.0.0.1:{}", world.site.ports.backend); // which answers anything with 200
     for (arguments, expected) in [
         (vec!["token", "revoke", &tokens[2].id], "404"),
         (vec!["token", "revoke", &tokens[3].id, "--wait", "1h"], "wait must be a time"),
         (vec!["token", "revoke", "../users/alice"], "400"),
         (vec!["token", "revoke", &tokens[3].id, "--token-file", "/nowhere"], "--token-file"),
         (vec!["token", "revoke", &tokens[3].id, "--url", "http://127.0.0.1:1"], "does not answer"),
+        (vec!["token", "revoke", &tokens[3].id, "--url", &backend], "no answer of Tokengate's"),
+        (vec!["token", "revoke", &tokens[3].id, "--wait", "1s", "--url", &backend], "no answer of Tokengate's"),
     ] {
         let output = tokengate(&world, &arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", said(&output));

@@ -298,13 +298,18 @@ fn attack_a_flood_of_refusals_pushes_no_call_out() {
     assert_eq!(all, 0, "and of nobody's there is nothing");
 }
 
+#[expect(clippy::disallowed_methods, reason = "a report that is sent now says when that is")]
+fn now() -> policy::Timestamp {
+    policy::Timestamp::from_millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).expect("a time"))
+}
+
 /// A report as a proxy would send it, sealed with this key.
 fn report(key: &SyncKey, instance: u8, first: u64, batches: &[Vec<u8>]) -> Vec<u8> {
     let report = Report {
         key_id: key.id(),
         instance: [instance; 16],
         name: "crafted",
-        sent_at: policy::Timestamp::from_millis(0),
+        sent_at: now(),
         nonce: [7; 16],
         first,
         batches: batches.iter().map(Vec::as_slice).collect(),

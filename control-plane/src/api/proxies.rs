@@ -6,11 +6,13 @@ mod list;
 pub(crate) use forget::forget;
 pub(crate) use list::list;
 
+use super::caller::Caller;
 use super::error::ApiError;
 use super::input::rfc3339;
 use crate::App;
 use crate::clock;
 use crate::keys::hex;
+use crate::permission::{Action, Whose};
 use crate::proxies::{Instance, Proxy};
 use crate::store::tokens::stored;
 use axum::Json;
@@ -71,10 +73,18 @@ pub(crate) struct WaitParams {
     wait: Option<String>,
 }
 
-/// What the proxies say of a change.
+/// What the proxies say of a change: how many do, and to sysadmins which.
 #[derive(Serialize)]
 struct Confirmed {
     revision: u64,
+    confirmed_count: usize,
+    unconfirmed_count: usize,
+    #[serde(flatten)]
+    which: Option<Which>,
+}
+
+#[derive(Serialize)]
+struct Which {
     confirmed: Vec<ProxyView>,
     unconfirmed: Vec<ProxyView>,
 }
@@ -99,7 +109,7 @@ impl WaitParams {
 
 /// The answer to a change that is in the database: 204 if nobody waits for the proxies. Otherwise 200 once all of them
 /// decide by it, or 202 with those that are not known to.
-pub(crate) async fn after(app: &App, revision: u64, patience: Option<Duration>) -> Response {
+pub(crate) async fn after(app: &App, caller: &Caller, revision: u64, patience: Option<Duration>) -> Response {
     let Some(patience) = patience else {
         return StatusCode::NO_CONTENT.into_response();
     };
@@ -107,7 +117,10 @@ pub(crate) async fn after(app: &App, revision: u64, patience: Option<Duration>) 
     let views = |proxies: &[(Instance, Proxy)]| {
         proxies.iter().map(|(instance, proxy)| ProxyView::new(instance, proxy)).collect::<Vec<_>>()
     };
-    let (confirmed, unconfirmed) = (views(&confirmation.confirmed), views(&confirmation.unconfirmed));
+    let (confirmed, unconfirmed) = (&confirmation.confirmed, &confirmation.unconfirmed);
     let status = if unconfirmed.is_empty() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    (status, Json(Confirmed { revision, confirmed, unconfirmed })).into_response()
+    let may_see = caller.may(Action::ListProxies, Whose::Others).is_ok();
+    let which = may_see.then(|| Which { confirmed: views(confirmed), unconfirmed: views(unconfirmed) });
+    let (confirmed_count, unconfirmed_count) = (confirmed.len(), unconfirmed.len());
+    (status, Json(Confirmed { revision, confirmed_count, unconfirmed_count, which })).into_response()
 }

@@ -43,6 +43,8 @@ pub(crate) enum CommandError {
     Client(reqwest::Error),
     #[error("{url} does not answer: {source}")]
     Unreachable { url: String, source: reqwest::Error },
+    #[error("this was no answer of Tokengate's; nothing is known to have been done (look at --url)")]
+    NotOurs,
     #[error("{status}: {sentence}")]
     Refused { status: StatusCode, sentence: String },
 }
@@ -74,6 +76,12 @@ impl Api {
         // A token goes where it was sent, and nowhere else.
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE);
         let mut client = client.user_agent(concat!("tokengate/", env!("CARGO_PKG_VERSION")));
+        if let Some(host) = self.url.strip_prefix("http://") {
+            client = client.no_proxy();
+            if !["127.", "localhost", "[::1]"].iter().any(|own| host.starts_with(own)) {
+                eprintln!("tokengate: {} is not encrypted: the token can be read on the way there", self.url);
+            }
+        }
         if let Some(path) = &self.ca {
             let pem = std::fs::read(path).map_err(|source| CommandError::File { path: path.clone(), source })?;
             client = client.add_root_certificate(Certificate::from_pem(&pem).map_err(CommandError::Client)?);

@@ -27,7 +27,8 @@ pub(crate) enum Token {
 
 const REVOKE_HELP: &str = "\
 Exit code: 0 if it is revoked (with --wait: and confirmed by all proxies), 3 if
-it is revoked and a proxy has not confirmed, 1 if it is not revoked.
+it is revoked and a proxy has not confirmed, 1 if it failed or nobody knows:
+then list the token, or revoke it again.
 
 Example:
   tokengate token revoke 5f2b18c04d7a9e63b1d0 --wait
@@ -41,6 +42,17 @@ impl Token {
         let wait: Vec<_> = wait.iter().map(|wait| ("wait", wait.as_str())).collect();
         let path = format!("/api/v1/tokens/{}", percent_encoded(id));
         let (status, answer) = api.call(Method::DELETE, &path, &wait)?;
+        // Somebody else who answers everything with 200 has revoked nothing.
+        let confirmed = answer["confirmed_count"].as_u64().zip(answer["unconfirmed_count"].as_u64());
+        let is_ours = match status {
+            StatusCode::NO_CONTENT => wait.is_empty(),
+            StatusCode::OK => confirmed.is_some_and(|(_, unconfirmed)| unconfirmed == 0),
+            StatusCode::ACCEPTED => confirmed.is_some(),
+            _ => false,
+        };
+        if !is_ours {
+            return Err(CommandError::NotOurs);
+        }
         if api.json {
             println!("{answer}");
         } else {
@@ -51,17 +63,16 @@ impl Token {
 }
 
 fn told(id: &str, answer: &Value) -> String {
-    let (Some(confirmed), Some(unconfirmed)) = (answer["confirmed"].as_array(), answer["unconfirmed"].as_array())
-    else {
+    let count = |name: &str| answer[name].as_u64();
+    let (Some(confirmed), Some(unconfirmed)) = (count("confirmed_count"), count("unconfirmed_count")) else {
         return format!("revoked {id}; the proxies are being told\n");
     };
-    let revision = text(&answer["revision"]);
-    let all = confirmed.len() + unconfirmed.len();
-    let told = format!("revoked {id} at revision {revision}; confirmed by {} of {all} proxies\n", confirmed.len());
-    if unconfirmed.is_empty() {
-        return told;
+    let (revision, all) = (text(&answer["revision"]), confirmed + unconfirmed);
+    let told = format!("revoked {id} at revision {revision}; confirmed by {confirmed} of {all} proxies\n");
+    match answer["unconfirmed"].as_array() {
+        Some(lost) if !lost.is_empty() => format!("{told}\nThese may still admit it:\n{}", proxy::listed(lost)),
+        _ => told,
     }
-    format!("{told}\nThese may still admit it:\n{}", proxy::listed(unconfirmed))
 }
 
 /// An id, so that it stays one segment of a path whatever somebody typed.

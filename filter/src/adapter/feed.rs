@@ -76,15 +76,16 @@ impl Feed {
         if !self.holds_lease {
             return Ok(());
         }
-        self.reports.tick(&judge.counters, now)?;
+        let reported = self.reports.tick(&judge.counters, now);
         if !self.client.is_due(&self.view()?) {
-            return Ok(());
+            return reported;
         }
         let (nonce, instance) = (random()?, snapshot::instance(&ProxyData, random()?)?);
         let workers = members::workers(&ProxyData, now, !host::is_nginx())?;
         let number = snapshot::next_question(&ProxyData)?;
         let about = About { number, workers, trusts_ms: judge.trusts_ms(now) };
-        self.handle(Event::Tick { wall: host::wall_clock()?, nonce, instance, about }, judge).map(|_| ())
+        self.handle(Event::Tick { wall: host::wall_clock()?, nonce, instance, about }, judge)?;
+        reported
     }
 
     /// Takes the answer to an HTTP call, if it is one of ours. One that is too large comes without any headers at all; of

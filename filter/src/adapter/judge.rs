@@ -222,6 +222,7 @@ impl Judge {
 
     /// For how long this proxy goes on deciding if it hears nothing, in milliseconds; `None`: for ever.
     pub(crate) fn trusts_ms(&self, now: u64) -> Option<u64> {
+        self.look.replace(None);
         let Ok(Some((_, opened))) = self.in_force(now) else {
             return Some(0); // it decides nothing
         };

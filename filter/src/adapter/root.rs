@@ -96,8 +96,8 @@ impl RootContext for Root {
             return;
         };
         let outcome = host::monotonic_clock().and_then(|now| {
-            judge.flush(now)?;
-            feed.tick(judge, now)
+            let (flushed, ticked) = (judge.flush(now), feed.tick(judge, now));
+            flushed.and(ticked)
         });
         if outcome.is_err() {
             judge.counters.count("feed_host_failures_total");

@@ -23,5 +23,5 @@ pub(crate) async fn delete(
     let (permit, token, owner) = super::find(change.transaction(), &caller, Action::DeleteToken, &id).await?;
     change.delete_token(&permit, token, owner.as_ref()).await?;
     let revision = change.commit().await?;
-    Ok(after(&app, revision, patience).await)
+    Ok(after(&app, &caller, revision, patience).await)
 }

@@ -23,5 +23,5 @@ pub(crate) async fn delete(
     let user = super::find(change.transaction(), &name).await?;
     change.delete_user(&permit, user).await?;
     let revision = change.commit().await?;
-    Ok(after(&app, revision, patience).await)
+    Ok(after(&app, &caller, revision, patience).await)
 }
