@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! Tick ──▶ Ask ──▶ (answer) ──▶ Nothing:  PutHead (it is as current as the question)
-//!                               Changes:  Write all, then PutHead; the next question acknowledges
+//!                               Changes:  Begin, Write all, then PutHead; the next question acknowledges
 //!                               Full:     Claim a generation, Write page after page, PutHead after the last
 //! (a write is kept out by a newer one) ──▶ Ask again; for everything, if what is in force has not moved meanwhile
 //! (an answer that no VM survives)      ──▶ Changes: Ask for everything; Full: leave the page out
@@ -41,7 +41,7 @@ pub struct View {
     pub head: Option<Head>,
     /// The last generation that anybody began.
     pub last_generation: u32,
-    /// Whether a request could not read a part of what is in force.
+    /// Whether what is in force must come anew ([`crate::snapshot::is_unreadable`]).
     pub unreadable: bool,
     /// Until when nothing is to be asked ([`crate::mark`]).
     pub pause_until: u64,
@@ -92,6 +92,15 @@ pub enum Effect {
     Ask(Ask),
     /// Begin this generation.
     Claim(u32),
+    /// Begin to write a change under the keys of a generation.
+    Begin {
+        /// The generation.
+        generation: u32,
+        /// What is in force.
+        from: Position,
+        /// What will be.
+        to: Position,
+    },
     /// Write these values of a generation.
     Write {
         /// The generation.
@@ -359,8 +368,13 @@ impl Client {
         let checked = self.check(items, to)?;
         let settings_revision = checked.settings_revision.unwrap_or(head.settings_revision);
         let head = Head { position: to, settings_revision, current_at: question.sent_at, ..head };
-        let write = Effect::Write { generation: head.generation, items: checked.items };
-        Ok(vec![write, Effect::PutHead { head, after: question.ask.at }, Effect::Note(Note::InForce(to))])
+        let generation = head.generation;
+        Ok(vec![
+            Effect::Begin { generation, from, to },
+            Effect::Write { generation, items: checked.items },
+            Effect::PutHead { head, after: question.ask.at },
+            Effect::Note(Note::InForce(to)),
+        ])
     }
 
     fn full(

@@ -150,6 +150,30 @@ pub fn claim_generation(data: &impl SharedData, generation: u32) -> Result<Write
     Ok(outcome)
 }
 
+/// Begins to write a change under the keys of a generation, unless it does not follow from the last one begun there: a
+/// change that was left half written may be of a history that is lost, and the next one would not write over all of it.
+pub fn begin_change(
+    data: &impl SharedData,
+    generation: u32,
+    from: Position,
+    to: Position,
+) -> Result<Write, HostFailure> {
+    let mut outcome = Write::Done;
+    update(data, Key::single(Kind::Change), |present| {
+        let follows = present.is_none_or(|present| {
+            present.generation < generation || [from, to].map(|at| change(generation, at)).contains(present)
+        });
+        outcome = if follows { Write::Done } else { Write::Fenced };
+        follows.then(|| change(generation, to))
+    })?;
+    Ok(outcome)
+}
+
+fn change(generation: u32, to: Position) -> Value {
+    let payload = [to.epoch, to.tag].map(u64::to_le_bytes).concat();
+    Value { generation, revision: to.revision, payload }
+}
+
 /// Writes values of a generation, stopping at the first that a newer one keeps out.
 pub fn write_items(data: &impl SharedData, generation: u32, items: &[OwnedItem]) -> Result<Write, HostFailure> {
     for item in items {
@@ -207,9 +231,16 @@ pub fn report_unreadable(data: &impl SharedData, head: &Head, now: u64) -> Resul
     Ok(())
 }
 
-/// Whether somebody could not read a part of what is in force; one that is known to be missing, only if there has been a
-/// change since, which may have been the remedy.
+/// Whether what is in force must come anew: somebody could not read a part of it (one that is known to be missing, only if
+/// there has been a change since, which may have been the remedy); or there are values of a change among it that never
+/// came into force.
 pub fn is_unreadable(data: &impl SharedData, head: &Head) -> Result<bool, HostFailure> {
+    if let Read::Whole(begun) = read(data, Key::single(Kind::Change))?
+        && begun.generation == head.generation
+        && begun != change(head.generation, head.position)
+    {
+        return Ok(true);
+    }
     let worthwhile = head.left_out == 0 || head.position.revision > head.begun_at;
     match read(data, Key::single(Kind::Unreadable))? {
         Read::Whole(value) => Ok(worthwhile && value.generation == head.generation),
@@ -320,6 +351,26 @@ mod tests {
         assert_eq!(claim_generation(&map, 1), Ok(Write::Fenced));
         assert_eq!(claim_generation(&map, 3), Ok(Write::Done));
         assert_eq!(last_generation(&map), Ok(3));
+    }
+
+    #[test]
+    fn a_change_is_begun_only_where_the_last_one_is_whole() {
+        let map = Map::default();
+        let at = |revision, tag| Position { revision, tag, ..a_head().position };
+        let begin = |generation, from, to| begin_change(&map, generation, from, to).unwrap();
+        let is_half = |position| is_unreadable(&map, &Head { position, ..a_head() }).unwrap();
+        assert!(!is_half(at(10, 2)));
+        assert_eq!(begin(3, at(10, 2), at(11, 5)), Write::Done);
+        assert!(is_half(at(10, 2)), "until its head is put");
+        assert_eq!(begin(3, at(10, 2), at(11, 5)), Write::Done, "the same may be written again");
+        assert_eq!(begin(3, at(10, 2), at(11, 6)), Write::Fenced, "a database was restored");
+        assert_eq!(begin(3, at(10, 2), at(12, 7)), Write::Fenced, "nobody knows which history that is");
+        assert!(!is_half(at(11, 5)));
+        assert_eq!(begin(3, at(11, 5), at(12, 7)), Write::Done);
+        assert_eq!(begin(3, at(10, 2), at(11, 5)), Write::Fenced, "it slept");
+        assert_eq!(begin(4, at(12, 7), at(13, 8)), Write::Done, "a whole generation");
+        assert_eq!(begin(3, at(12, 7), at(13, 8)), Write::Fenced);
+        assert!(!is_half(at(10, 2)), "not of this generation");
     }
 
     #[test]

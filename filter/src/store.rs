@@ -26,6 +26,8 @@ pub enum Kind {
     Instance,
     /// The last generation that anybody began.
     Generation,
+    /// The last change that anybody began.
+    Change,
     /// The settings document of a generation.
     Settings,
     /// A shard of tokens of a generation.
@@ -76,6 +78,7 @@ impl Kind {
             Self::Lease => b'L',
             Self::Instance => b'I',
             Self::Generation => b'G',
+            Self::Change => b'C',
             Self::Settings => b'S',
             Self::Tokens => b'T',
             Self::Users => b'U',
@@ -284,7 +287,7 @@ pub(crate) mod tests {
     #[test]
     fn keys_are_ascii_and_distinct() {
         let numbers = [0, 1, 127, 128, 16_384, (1 << 21) - 1];
-        let single = [Kind::Head, Kind::Lease, Kind::Instance, Kind::Generation];
+        let single = [Kind::Head, Kind::Lease, Kind::Instance, Kind::Generation, Kind::Change];
         let more = [Kind::Questions, Kind::Unreadable, Kind::Mark, Kind::Ring];
         let mut keys: Vec<Key> = single.into_iter().chain(more).map(Key::single).collect();
         for generation in [4, 5] {

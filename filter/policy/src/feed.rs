@@ -81,9 +81,6 @@ pub const CLOCK_DIFFERENCE_MAX_MS: u64 = 15 * 60 * 1000;
 const VERSION: u8 = 3;
 const MAC_LEN: usize = 32;
 
-/// Bytes before the news in an answer: HMAC, version, nonce, instance, time.
-const ANSWER_HEAD_LEN: usize = MAC_LEN + 1 + 16 + 16 + 8;
-
 /// The secret that proxy and control plane share.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct SyncKey([u8; 32]);
@@ -423,8 +420,7 @@ fn authentic<'a>(bytes: &'a [u8], key: &[u8; 32], context: &[u8]) -> Option<&'a 
 }
 
 impl<'a> Answer<'a> {
-    /// The body of the answer. Its head has a fixed length, so that what follows is the same bytes whenever it says the
-    /// same.
+    /// The body of the answer.
     pub fn seal(&self, key: &SyncKey) -> Option<Vec<u8>> {
         let Self { nonce, instance, server_time, news } = self;
         let mut bytes = alloc::vec![0; MAC_LEN];
@@ -452,11 +448,6 @@ impl<'a> Answer<'a> {
             NewsHead::Changes { to } => News::Changes { to, items: Vec::new() },
             NewsHead::Full { page, to, next } => News::Full { page, to, next, items: Vec::new() },
         })
-    }
-
-    /// What an answer says, without what tells one answer that says the same from another.
-    pub fn says(bytes: &[u8]) -> &[u8] {
-        bytes.get(ANSWER_HEAD_LEN..).unwrap_or_default()
     }
 
     fn opened(bytes: &'a [u8], ask: &Ask, key: &SyncKey) -> Option<(Timestamp, &'a [u8])> {
@@ -562,13 +553,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_can_be_read_up_to_its_values_and_says_the_same_in_the_same_bytes() {
+    fn an_answer_can_be_read_up_to_its_values() {
         let item = Item { key: ItemKey::Tokens(7), revision: 2, bytes: b"shard" };
         let bytes = answer(vec![item]).seal(&key("k")).unwrap();
         let without = Answer::open_without_items(&bytes, &ask(), &key("k"));
         assert_eq!(without, Some(News::Changes { to: position(), items: vec![] }));
-        let later = Answer { nonce: [9; 16], server_time: Timestamp::from_millis(7), ..answer(vec![item]) };
-        assert_eq!(Answer::says(&bytes), Answer::says(&later.seal(&key("k")).unwrap()));
         let page = Cursor { from: position(), shard: 3 };
         let news = |items| News::Full { page, to: position(), next: Some(page), items };
         let bytes = Answer { news: news(vec![item]), ..answer(vec![]) }.seal(&key("k")).unwrap();

@@ -176,6 +176,7 @@ impl Feed {
                     judge.counters.count("feed_full_syncs_total");
                     snapshot::claim_generation(&ProxyData, generation)
                 }
+                Effect::Begin { generation, from, to } => snapshot::begin_change(&ProxyData, generation, from, to),
                 Effect::Write { generation, items } => snapshot::write_items(&ProxyData, generation, &items),
                 Effect::PutHead { head, after } => {
                     progress = true;

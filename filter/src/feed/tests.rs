@@ -89,6 +89,9 @@ impl Proxy {
             let write = match effect {
                 Effect::Ask(ask) => return Some(ask),
                 Effect::Claim(generation) => snapshot::claim_generation(&self.map, generation).unwrap(),
+                Effect::Begin { generation, from, to } => {
+                    snapshot::begin_change(&self.map, generation, from, to).unwrap()
+                }
                 Effect::Write { generation, items } => snapshot::write_items(&self.map, generation, &items).unwrap(),
                 Effect::PutHead { head, after } => snapshot::put_head(&self.map, &head, after).unwrap(),
                 Effect::Note(note) => {
@@ -511,4 +514,25 @@ fn a_generation_that_was_begun_under_the_keys_in_force_is_replaced_by_a_whole_on
     proxy.full_sync(7, &shard_with("c"));
     assert_eq!(proxy.finds(), Some("c".into()));
     assert!(!proxy.ask().all, "and is content then");
+}
+
+#[test]
+fn a_change_that_was_left_half_written_makes_the_client_ask_for_everything() {
+    let mut proxy = Proxy::new();
+    proxy.full_sync(5, &shard_with("a"));
+    let generation = proxy.view().head.unwrap().generation;
+    // A holder wrote the first value of a change and died; then the database was restored, and knows nothing of it.
+    snapshot::begin_change(&proxy.map, generation, at(5), at(6)).unwrap();
+    let lost = OwnedItem { key: ItemKey::Tokens(0), revision: 6, bytes: shard_with("lost") };
+    snapshot::write_items(&proxy.map, generation, &[lost]).unwrap();
+    let ask = proxy.ask();
+    assert_eq!((ask.at, ask.all), (Some(at(5)), true));
+    // Another change that was asked for before does not build upon it.
+    let (empty, other) = (empty_shard(), Position { tag: 1, ..at(6) });
+    let items = vec![Item { key: ItemKey::Users(0), revision: 6, bytes: &empty }];
+    proxy.answer(&ask, News::Changes { to: other, items });
+    assert_eq!(proxy.view().head.unwrap().position, at(5));
+    proxy.full_sync(6, &shard_with("b"));
+    assert_eq!(proxy.finds(), Some("b".into()));
+    assert!(!proxy.ask().all);
 }
