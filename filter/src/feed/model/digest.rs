@@ -30,7 +30,7 @@ pub(super) fn digest(world: &World, state: &State, alone: Option<usize>) -> Vec<
     writer.head(seen.head.as_ref(), &mut bytes);
     bytes.extend([writer.generation(seen.last_generation), u8::from(seen.unreadable)]);
     bytes.extend(seen.mark.iter().flat_map(|(name, told)| [name.to_le_bytes(), told.to_le_bytes()].concat()));
-    for (generation, [revision, epoch, tag]) in seen.begun {
+    if let Some((generation, [revision, epoch, tag])) = seen.begun {
         bytes.push(writer.generation(generation));
         bytes.extend([revision, epoch, tag].map(u64::to_le_bytes).concat());
     }
