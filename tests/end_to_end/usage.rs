@@ -65,6 +65,7 @@ fn a2_each_call_with_a_token_is_audited_with_who_what_where_and_what_came_of_it(
     let world = World::start();
     let token = world.token_for("alice");
     world.create_user("bob");
+    world.wait_until_told();
     let boss = world.admin_token();
     world.get("/rest/x?secret=1").basic("alice", &token).header("x-request-id", b"abc-123").send();
     world.request(Method::DELETE, "/rest/y").bearer(&token).send();
