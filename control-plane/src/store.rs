@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 /// How long a deleted token is remembered, so that its bearer learns why it fails (U8).
 const REMEMBER_DELETED_MS: u64 = 30 * 24 * 60 * 60 * 1000;
@@ -51,8 +51,8 @@ pub(crate) struct Store {
     image_trusted: AtomicBool,
     /// Held from the first statement of a change until the image shows it, so that the image is told in commit order.
     pub(crate) changing: Arc<Mutex<()>>,
-    /// Held by whoever writes usage, before `changing`: so a change waits for one of them at most.
-    pub(crate) recording: Mutex<()>,
+    /// See [`Self::turn_to_record`].
+    recording: Mutex<()>,
     /// Counts up whenever the image changes.
     changed: watch::Sender<u64>,
     /// Held for as long as this program serves the directory.
@@ -173,6 +173,12 @@ impl Store {
 
     fn image_mut(&self) -> std::sync::RwLockWriteGuard<'_, Image> {
         self.image.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Waits for its turn to write usage, among the changes: the database has one writer at a time. Those that record wait
+    /// for each other first, so that a change waits for one of them at most.
+    pub(crate) async fn turn_to_record(&self) -> (MutexGuard<'_, ()>, MutexGuard<'_, ()>) {
+        (self.recording.lock().await, self.changing.lock().await)
     }
 
     /// Tells when the image changes.

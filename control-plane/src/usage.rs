@@ -12,27 +12,27 @@ use crate::store::{Store, calls, token_usage, tokens, usage_reports};
 use policy::Timestamp;
 use policy::feed::Report;
 use policy::settings::AuditCalls;
-use policy::usage::{ADMITTED, Call, Counted, Entry, entries};
+use policy::usage::{ADMITTED, Call, Counted, Counts, Entry, entries};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, TransactionTrait as _,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Rows of one statement.
 const ROWS: usize = 500;
 
-/// Calls at the control plane itself that wait to be written; more are only counted.
+/// How often calls at the control plane itself are written.
+const OWN_CALLS_EVERY: Duration = Duration::from_secs(1);
+
+/// Those that wait for it; more are only counted.
 const OWN_CALLS_MAX: usize = 10_000;
 
 /// Refused ones among them: nobody fills the database with those.
 const OWN_REFUSALS_MAX: usize = 50;
-
-/// How often they are.
-const OWN_CALLS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long it is remembered up to where the reports of a proxy came that has fallen silent; a day less, and a recorded one
 /// is refused.
@@ -47,7 +47,7 @@ struct Waiting {
     calls: Vec<Call>,
     /// Of these, those that were not admitted.
     refused: usize,
-    counts: BTreeMap<(Option<String>, String), Counted>,
+    counts: Counts,
 }
 
 impl OwnCalls {
@@ -59,33 +59,26 @@ impl OwnCalls {
             waiting.refused += refused;
             waiting.calls.push(call);
         } else {
-            waiting.count(call.counted());
+            waiting.counts.add(call.counted());
         }
     }
 
     fn take(&self) -> Vec<Entry> {
         let Waiting { calls, counts, .. } = std::mem::take(&mut *self.waiting());
-        calls.into_iter().map(Entry::Call).chain(counts.into_values().map(Entry::Counted)).collect()
+        calls.into_iter().map(Entry::Call).chain(counts.into_iter().map(Entry::Counted)).collect()
     }
 
     fn put_back(&self, entries: Vec<Entry>) {
         for entry in entries {
             match entry {
                 Entry::Call(call) => self.add(call, true),
-                Entry::Counted(counted) => self.waiting().count(counted),
+                Entry::Counted(counted) => self.waiting().counts.add(counted),
             }
         }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Waiting {
-    fn count(&mut self, counted: Counted) {
-        let key = (counted.token.clone(), counted.outcome.clone());
-        self.counts.entry(key).and_modify(|known| known.add(&counted)).or_insert(counted);
     }
 }
 
@@ -111,8 +104,7 @@ pub(crate) async fn write_own(app: &App) {
 }
 
 async fn record(store: &Store, entries: Vec<Entry>, proxy: &str) -> Result<(), DbErr> {
-    let _one = store.recording.lock().await;
-    let _turn = store.changing.lock().await;
+    let _turn = store.turn_to_record().await;
     let transaction = store.db.begin().await?;
     Taken::of(entries, clock::now(), is_audited(store)).write(&transaction, proxy).await?;
     transaction.commit().await
@@ -127,9 +119,7 @@ fn is_audited(store: &Store) -> bool {
 pub(crate) async fn take(store: &Store, report: &Report<'_>) -> Result<u64, DbErr> {
     let instance = hex(&report.instance).to_string();
     let (now, first) = (clock::now(), i64::try_from(report.first).unwrap_or(i64::MAX));
-    // In turn with the changes: the database has one writer at a time, and none of them is to be kept waiting for long.
-    let _one = store.recording.lock().await;
-    let _turn = store.changing.lock().await;
+    let _turn = store.turn_to_record().await;
     let transaction = store.db.begin().await?;
     // The first statement writes, so that nobody else does until the end.
     let row =
@@ -181,10 +171,9 @@ pub(crate) async fn forget_old_calls(store: &Store) -> Result<(), DbErr> {
     loop {
         let some =
             Query::select().column(calls::Column::Id).from(calls::Entity).and_where(old()).limit(2000).to_owned();
-        let one = store.recording.lock().await;
-        let turn = store.changing.lock().await;
+        let turn = store.turn_to_record().await;
         let deleted = calls::Entity::delete_many().filter(calls::Column::Id.in_subquery(some)).exec(&store.db).await?;
-        drop((turn, one));
+        drop(turn);
         if deleted.rows_affected == 0 {
             return Ok(());
         }

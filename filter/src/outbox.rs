@@ -13,7 +13,7 @@
 
 use crate::store::{HostFailure, Key, Kind, Read, SharedData, Value, read, update};
 use policy::feed::{BATCH_LEN_MAX, REPORT_LEN};
-use policy::usage::{Counted, Entry, append, entries};
+use policy::usage::{Counted, Counts, Entry, append, entries};
 
 /// Batches that are kept while the control plane is away: 16 MiB, some 100,000 calls.
 pub const PLACES: u64 = 256;
@@ -194,19 +194,14 @@ fn joined(present: &[u8], batch: &[u8]) -> Option<Vec<u8>> {
 
 /// A batch of counts with these added to it; `None`: it would be too large, or is something else.
 fn with_counts(present: &[u8], counts: &[Counted]) -> Option<Vec<u8>> {
-    let mut all: Vec<Counted> = Vec::new();
+    let mut all = Counts::default();
     for entry in entries(present)? {
         match entry {
-            Entry::Counted(counted) => all.push(counted),
+            Entry::Counted(counted) => all.add(counted),
             Entry::Call(_) => return None,
         }
     }
-    for counted in counts {
-        match all.iter_mut().find(|known| known.is_like(counted)) {
-            Some(known) => known.add(counted),
-            None => all.push(counted.clone()),
-        }
-    }
+    counts.iter().cloned().for_each(|counted| all.add(counted));
     let mut batch = Vec::new();
     all.into_iter().for_each(|counted| append(&mut batch, &Entry::Counted(counted)));
     (batch.len() <= BATCH_LEN_MAX).then_some(batch)

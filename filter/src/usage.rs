@@ -11,7 +11,7 @@
 use crate::outbox::Outbox;
 use crate::store::{HostFailure, SharedData};
 use policy::feed::BATCH_LEN_MAX;
-use policy::usage::{Call, Counted, Entry, append, entries};
+use policy::usage::{Call, Counted, Counts, Entry, append, entries};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How long an admitted call waits for the backend's answer before it is told without: what was used when must not be
@@ -44,7 +44,7 @@ pub struct Usage {
     since: VecDeque<(u64, u64)>,
     next: u64,
     batch: Vec<u8>,
-    counts: BTreeMap<(Option<String>, String), Counted>,
+    counts: Counts,
     counts_put_at: u64,
     /// The outbox had no room for calls when it was last tried.
     crowded: bool,
@@ -114,7 +114,7 @@ impl Usage {
         // Counts go out with the calls if there is room, but seldom, since each time is a line in the audit.
         if now.saturating_sub(self.counts_put_at) >= COUNTS_EVERY_MS {
             self.counts_put_at = now;
-            for counted in std::mem::take(&mut self.counts).into_values() {
+            for counted in std::mem::take(&mut self.counts) {
                 append(&mut self.batch, &Entry::Counted(counted));
                 if self.is_full() {
                     self.put_batch(data);
@@ -147,28 +147,24 @@ impl Usage {
     }
 
     fn put_counts(&mut self, data: &impl SharedData) -> Result<(), HostFailure> {
-        let counts: Vec<Counted> = self.counts.values().cloned().collect();
+        let counts: Vec<Counted> = self.counts.iter().cloned().collect();
         for some in counts.chunks(500) {
             if !self.outbox.put_counts(data, some)? {
                 break;
             }
             for counted in some {
-                self.counts.remove(&(counted.token.clone(), counted.outcome.clone()));
+                self.counts.remove(counted);
             }
         }
         Ok(())
     }
 
     fn count(&mut self, mut counted: Counted) {
-        if self.counts.len() >= COUNTS_MAX && !self.counts.contains_key(&key(&counted)) {
+        if self.counts.len() >= COUNTS_MAX && !self.counts.has(&counted) {
             counted.token = None;
         }
-        self.counts.entry(key(&counted)).and_modify(|known| known.add(&counted)).or_insert(counted);
+        self.counts.add(counted);
     }
-}
-
-fn key(counted: &Counted) -> (Option<String>, String) {
-    (counted.token.clone(), counted.outcome.clone())
 }
 
 impl Allowance {
@@ -305,7 +301,7 @@ mod tests {
             usage.count(call(&format!("{number}"), ADMITTED).counted());
         }
         assert_eq!(usage.counts.len(), COUNTS_MAX + 1);
-        assert_eq!(usage.counts.values().map(|counted| counted.calls).sum::<u64>(), COUNTS_MAX as u64 + 5);
+        assert_eq!(usage.counts.iter().map(|counted| counted.calls).sum::<u64>(), COUNTS_MAX as u64 + 5);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::credential::Credential;
 use crate::path::Area;
 use crate::settings::AuditCalls;
 use crate::{Binding, Known, Request, Timestamp, Verdict};
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::IntoValues;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -130,12 +132,53 @@ impl Call {
     }
 }
 
-impl Counted {
-    /// Whether both say the same of the same.
-    pub fn is_like(&self, other: &Self) -> bool {
-        (&self.token, &self.outcome) == (&other.token, &other.outcome)
+/// Counts, one for each token and outcome.
+#[derive(Debug, Default)]
+pub struct Counts(BTreeMap<(Option<String>, String), Counted>);
+
+impl Counts {
+    /// Adds calls to those that are counted already.
+    pub fn add(&mut self, counted: Counted) {
+        let key = (counted.token.clone(), counted.outcome.clone());
+        self.0.entry(key).and_modify(|known| known.add(&counted)).or_insert(counted);
     }
 
+    /// Takes out those of the same token and outcome.
+    pub fn remove(&mut self, counted: &Counted) {
+        self.0.remove(&(counted.token.clone(), counted.outcome.clone()));
+    }
+
+    /// Whether calls of this token with this outcome are counted already.
+    pub fn has(&self, counted: &Counted) -> bool {
+        self.0.contains_key(&(counted.token.clone(), counted.outcome.clone()))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Counted> {
+        self.0.values()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl IntoIterator for Counts {
+    type Item = Counted;
+    type IntoIter = IntoValues<(Option<String>, String), Counted>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_values()
+    }
+}
+
+impl Counted {
     /// Takes in what another one says.
     pub fn add(&mut self, other: &Self) {
         self.calls = self.calls.saturating_add(other.calls);

@@ -68,10 +68,9 @@ impl Feed {
                 self.lease_lost(judge)?;
             }
             self.holds_lease = holds;
-            if let Ok(Some(head)) = snapshot::head(&ProxyData) {
-                judge.counters.set("snapshot_age_seconds", head.age_ms(now) / 1000);
+            if holds {
+                tell_how_current(judge, now)?;
             }
-            judge.counters.set("usage_outbox_batches", outbox::used(&ProxyData)?);
         }
         if !self.holds_lease {
             return Ok(());
@@ -228,6 +227,15 @@ impl Feed {
             Err(HostFailure) => self.handle(Event::Unanswered(None), judge).map(|_| ()),
         }
     }
+}
+
+/// For the proxy's statistics, which all its VMs share: one of them is enough to tell.
+fn tell_how_current(judge: &Judge, now: u64) -> Result<(), HostFailure> {
+    if let Ok(Some(head)) = snapshot::head(&ProxyData) {
+        judge.counters.set("snapshot_age_seconds", head.age_ms(now) / 1000);
+    }
+    judge.counters.set("usage_outbox_batches", outbox::used(&ProxyData)?);
+    Ok(())
 }
 
 /// Sixteen bytes that nobody can guess and nobody has had before.

@@ -49,6 +49,8 @@ type Opened = Rc<(Settings, FilterKeys)>;
 pub(crate) struct Judged {
     pub(crate) verdict: Verdict,
     now: Timestamp,
+    /// The same moment by the monotonic clock, if anything was looked up.
+    clock: u64,
     opened: Option<Opened>,
     known: Known,
 }
@@ -173,6 +175,7 @@ impl Judge {
         self.judged_from_snapshot(request, body).unwrap_or_else(|reason| Judged {
             verdict: Verdict::Deny(reason),
             now: Timestamp::from_millis(0),
+            clock: 0,
             opened: None,
             known: Known::default(),
         })
@@ -181,22 +184,23 @@ impl Judge {
     fn judged_from_snapshot(&self, request: &Request, body: Body<'_>) -> Result<Judged, DenyReason> {
         let failed = |HostFailure: HostFailure| DenyReason::ProxyFailure;
         let now = host::wall_clock().map_err(failed)?;
-        let unread = |verdict| Judged { verdict, now, opened: None, known: Known::default() };
-        if !request.needs_snapshot() {
-            let (snapshot, known) = (Snapshot::Missing, &Known::default());
-            return Ok(unread(decide(&Facts { request, snapshot, known, body, now })));
-        }
-        let clock = host::monotonic_clock().map_err(failed)?;
-        let in_force = self.in_force(clock).map_err(|Unreadable| DenyReason::SnapshotUnreadable)?;
-        let Some((head, opened)) = in_force else {
-            let (snapshot, known) = (Snapshot::Missing, &Known::default());
-            return Ok(unread(decide(&Facts { request, snapshot, known, body, now })));
+        let in_force = if request.needs_snapshot() {
+            let clock = host::monotonic_clock().map_err(failed)?;
+            let in_force = self.in_force(clock).map_err(|Unreadable| DenyReason::SnapshotUnreadable)?;
+            in_force.map(|(head, opened)| (head, opened, clock))
+        } else {
+            None
+        };
+        let Some((head, opened, clock)) = in_force else {
+            let known = Known::default();
+            let verdict = decide(&Facts { request, snapshot: Snapshot::Missing, known: &known, body, now });
+            return Ok(Judged { verdict, now, clock: 0, opened: None, known });
         };
         let (settings, keys) = &*opened;
         let known = Known::gather(request, settings, keys, &InForce { head, sets: &self.sets });
         let snapshot = Snapshot::Ready { settings, age_ms: head.age_ms(clock) };
         let verdict = decide(&Facts { request, snapshot, known: &known, body, now });
-        Ok(Judged { verdict, now, opened: Some(opened), known })
+        Ok(Judged { verdict, now, clock, opened: Some(opened), known })
     }
 
     /// The head in force and its settings, by a look that is at most [`LOOK_MS`] old at `now`: an acknowledgement waits
@@ -247,10 +251,9 @@ impl Judge {
     /// Notes a call for the outbox; if it waits for the backend's answer, a ticket for it.
     pub(crate) fn note(&self, request: &Request, judged: &Judged) -> Option<Ticket> {
         let (settings, _) = judged.opened.as_deref()?;
-        let Judged { verdict, now, known, .. } = judged;
+        let Judged { verdict, now, clock, known, .. } = judged;
         let call = Call::of(verdict, request, known, settings.audit_calls, *now, host::client_address)?;
-        let clock = host::monotonic_clock().ok()?;
-        let ticket = self.usage.borrow_mut().judged(call, settings.audit_calls != AuditCalls::Off, clock);
+        let ticket = self.usage.borrow_mut().judged(call, settings.audit_calls != AuditCalls::Off, *clock);
         self.flush_if_full();
         ticket
     }

@@ -39,7 +39,8 @@ fn empty_shard() -> Vec<u8> {
     Shard::<TokenRecord>::encode([]).unwrap()
 }
 
-fn settings_item() -> Vec<u8> {
+/// The settings as the control plane encodes them.
+pub(super) fn settings(nonce: [u8; 24]) -> Vec<u8> {
     let keys = FilterKeys {
         token_hash: HashKeys::new(vec![HashKey::new([1; 32])]).unwrap(),
         user_hash: HashKey::new([2; 32]),
@@ -48,7 +49,7 @@ fn settings_item() -> Vec<u8> {
         backend_assertion: AssertionKey::new([4; 32]),
         control_plane_assertion: AssertionKey::new([5; 32]),
     };
-    Settings::default().encode(&keys, &key().seal_key(), [0; 24]).unwrap()
+    Settings::default().encode(&keys, &key().seal_key(), nonce).unwrap()
 }
 
 fn shard_with(id: &str) -> Vec<u8> {
@@ -141,7 +142,7 @@ impl Proxy {
 
     /// Pages of a full sync at this revision, `cut` shards in the first.
     fn full_sync(&mut self, revision: u64, shard_0: &[u8]) {
-        let (empty, settings) = (empty_shard(), settings_item());
+        let (empty, settings) = (empty_shard(), settings([0; 24]));
         let ask = self.ask();
         let page = |from: u32, to: u32| {
             (from..to)
@@ -230,7 +231,7 @@ fn a_deadly_page_is_left_out_and_what_is_on_it_is_unreadable() {
     proxy.full_sync(5, &shard_with("a"));
     let ask = proxy.ask();
     let cursor = |shard| Cursor { from: at(6), shard };
-    let (empty, settings) = (empty_shard(), settings_item());
+    let (empty, settings) = (empty_shard(), settings([0; 24]));
     let deadly = |ask: &Ask, page, next, items| {
         let news = News::Full { page, to: at(6), next, items };
         let (nonce, instance) = (ask.nonce, ask.instance);

@@ -1,14 +1,10 @@
 //! The model's control plane: all that it can ever say.
 
-use super::super::tests::key;
+use super::super::tests::{key, settings};
 use super::super::*;
 use super::Flaw;
-use policy::assertion::AssertionKey;
 use policy::feed::News;
-use policy::hash::{HashKey, HashKeys};
-use policy::{
-    Addresses, Binding, FilterKeys, KeyedHash, Layout, RestrictionsRecord, Scope, SealKey, ShardCount, TokenState,
-};
+use policy::{Addresses, Binding, KeyedHash, Layout, RestrictionsRecord, Scope, ShardCount, TokenState};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -106,20 +102,12 @@ fn encoded(node: usize) -> [Vec<u8>; 4] {
     let user =
         UserRecord { name: format!("user {node}"), email: None, sysadmin: false, suspended: false, credential: None };
     let restrictions = RestrictionsRecord { text: format!("restrictions {node}") };
-    let keys = FilterKeys {
-        token_hash: HashKeys::new(vec![HashKey::new([1; 32])]).unwrap(),
-        user_hash: HashKey::new([2; 32]),
-        credential: SealKey::new([3; 32]),
-        shared_credential: None,
-        backend_assertion: AssertionKey::new([4; 32]),
-        control_plane_assertion: AssertionKey::new([5; 32]),
-    };
     let nonce = [u8::try_from(node).unwrap(); 24];
     [
         Shard::encode([(&HASH, &token)]).unwrap(),
         Shard::encode([(&HASH, &user)]).unwrap(),
         Shard::encode([(&HASH, &restrictions)]).unwrap(),
-        Settings::default().encode(&keys, &key().seal_key(), nonce).unwrap(),
+        settings(nonce),
     ]
 }
 
