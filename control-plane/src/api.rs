@@ -5,6 +5,7 @@ mod caller;
 mod credentials;
 mod error;
 mod input;
+mod openapi;
 mod proxies;
 mod settings;
 pub(crate) mod tokens;
@@ -12,42 +13,48 @@ mod users;
 
 use crate::App;
 pub(crate) use assertions::Assertions;
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, delete, get};
+use axum::{Extension, Router};
 use error::ApiError;
 use policy::calls::Escaped;
 use std::sync::Arc;
 use std::time::Instant;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Bytes a request body may have: the longest restriction set, and room.
 const BODY_LEN_MAX: usize = 128 * 1024;
 
-/// All routes of the API.
+/// All routes of the API, and its document.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/api/v1/users", get(users::list).post(users::create))
-        .route("/api/v1/users/{name}", get(users::show).patch(users::edit).delete(users::delete))
-        .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
-        .route("/api/v1/tokens/{id}", get(tokens::show).patch(tokens::edit).delete(tokens::delete))
-        .route("/api/v1/settings", get(settings::show).patch(settings::change))
-        .route("/api/v1/proxies", get(proxies::list))
-        .route("/api/v1/proxies/{instance}", delete(proxies::forget))
-        .route("/api/v1/backend-credential", credential())
-        .route("/api/v1/users/{name}/backend-credential", credential())
+    let (router, document) = OpenApiRouter::with_openapi(openapi::Api::openapi())
+        .routes(routes!(openapi::serve))
+        .routes(routes!(users::list::list, users::create::create))
+        .routes(routes!(users::show::show, users::edit::edit, users::delete::delete))
+        .routes(routes!(tokens::list::list, tokens::create::create))
+        .routes(routes!(tokens::show::show, tokens::edit::edit, tokens::delete::delete))
+        .routes(routes!(settings::show::show, settings::change::change))
+        .routes(routes!(proxies::list::list))
+        .routes(routes!(proxies::forget::forget))
+        .routes(routes!(
+            credentials::show::show_shared,
+            credentials::set::set_shared,
+            credentials::delete::delete_shared
+        ))
+        .routes(routes!(credentials::show::show, credentials::set::set, credentials::delete::delete))
+        .split_for_parts();
+    router
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound)
+        .layer(Extension(Arc::new(document)))
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), identified))
         .with_state(app)
-}
-
-fn credential() -> MethodRouter<Arc<App>> {
-    get(credentials::show).put(credentials::set).delete(credentials::delete)
 }
 
 /// Runs a request to its end even if its client has gone (a change must not stop between commit and image), turns a

@@ -194,6 +194,7 @@ impl<'a> Change<'a> {
             sysadmin: Set(new.sysadmin),
             suspended: Set(false),
             created_at: Set(tokens::stored(self.now)),
+            password_hash: Set(None),
         };
         let user = users::Entity::insert(row).exec_with_returning(&self.transaction).await.map_err(taken)?;
         self.record(permit, &user.name, json!({ "email": user.email, "sysadmin": user.sysadmin })).await?;
@@ -297,6 +298,7 @@ impl<'a> Change<'a> {
             imported: Set(new.imported),
             ip_ranges: Set(stored_ip_ranges(&new.ip_ranges)),
             restrictions: ActiveValue::Set(new.restrictions.as_ref().map(restrictions::Set::to_string)),
+            recoverable: Set(None),
         };
         let inserted = tokens::Entity::insert(row).exec_with_returning(&self.transaction).await;
         let token = inserted.map_err(|error| match error.sql_err() {
@@ -549,7 +551,7 @@ impl<'a> Change<'a> {
             let record = tokens::record(token, owner, &self.store.master);
             let restrictions = tokens::restrictions(token, &record);
             self.effects.extend(restrictions.map(|(hash, record)| Effect::Restrictions(hash, record)));
-            self.effects.push(Effect::Token(KeyedHash::from_bytes(hash), record));
+            self.effects.push(Effect::Token(KeyedHash::from_bytes(hash), Some(record)));
         }
     }
 

@@ -89,8 +89,8 @@ pub(crate) enum ImageError {
 /// What a committed change changed.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// A token is now this.
-    Token(KeyedHash, TokenRecord),
+    /// A token is now this, or nobody remembers it any more.
+    Token(KeyedHash, Option<TokenRecord>),
     /// A user is now this under one of their names, or nobody is called so any more.
     User(KeyedHash, Option<UserRecord>),
     /// There is this set of restrictions, for as long as a token needs it.
@@ -169,7 +169,7 @@ impl Image {
         let (mut restrictions, mut settings) = (BTreeMap::new(), None);
         for effect in effects {
             match effect {
-                Effect::Token(hash, record) => drop(tokens.insert(hash, Some(record))),
+                Effect::Token(hash, record) => drop(tokens.insert(hash, record)),
                 Effect::User(hash, record) => drop(users.insert(hash, record)),
                 Effect::Restrictions(hash, record) => drop(restrictions.insert(hash, Some(record))),
                 Effect::Settings(new) => settings = Some(new),
@@ -504,7 +504,7 @@ mod tests {
     fn change(image: &mut Image, number: u32) {
         let revision = image.position().revision + 1;
         let (hash, record) = token(number);
-        let prepared = image.prepare(revision, revision * 10, vec![Effect::Token(hash, record)]).unwrap();
+        let prepared = image.prepare(revision, revision * 10, vec![Effect::Token(hash, Some(record))]).unwrap();
         image.apply(prepared);
     }
 
@@ -592,7 +592,7 @@ mod tests {
     fn one_change_of_more_than_a_page_goes_out_in_pages() {
         let mut image = image(20_000);
         let revision = image.position().revision + 1;
-        let effects = (0..9000).map(token).map(|(hash, record)| Effect::Token(hash, record));
+        let effects = (0..9000).map(token).map(|(hash, record)| Effect::Token(hash, Some(record)));
         let mut effects = Some(effects.collect());
         let at = image.position();
         let (seen, _) = pages(&mut image, |image, _| {
@@ -659,7 +659,7 @@ mod tests {
         let text = "x".repeat(size);
         [
             Effect::Restrictions(set, RestrictionsRecord { text }),
-            Effect::Token(hash, TokenRecord { restrictions: Some(set), state, ..record }),
+            Effect::Token(hash, Some(TokenRecord { restrictions: Some(set), state, ..record })),
         ]
     }
 
@@ -675,9 +675,9 @@ mod tests {
             image.restrictions.find(&set).is_some()
         };
         assert!(change(with_set(1, 9, TokenState::Active).into()));
-        assert!(change(vec![Effect::Token(other, TokenRecord { restrictions: Some(set), ..record.clone() })]));
+        assert!(change(vec![Effect::Token(other, Some(TokenRecord { restrictions: Some(set), ..record.clone() }))]));
         assert!(change(with_set(1, 9, TokenState::Deleted).into()), "the other one still needs it");
-        assert!(!change(vec![Effect::Token(other, TokenRecord { restrictions: None, ..record })]));
+        assert!(!change(vec![Effect::Token(other, Some(TokenRecord { restrictions: None, ..record }))]));
         assert!(change(with_set(1, 9, TokenState::Active).into()));
     }
 

@@ -60,6 +60,10 @@ enum Command {
         /// restrictions be edited; changing it needs a restart.
         #[arg(long, env = "TOKENGATE_SECURE_MODE", default_value_t = true, action = clap::ArgAction::Set)]
         secure_mode: bool,
+        /// Addresses of proxies, as in `ip_rules`, whose `X-Forwarded-For` says who the client is: for address rules, and
+        /// to tell those apart who try passwords.
+        #[arg(long, env = "TOKENGATE_TRUSTED_PROXIES", value_name = "RULE", value_delimiter = ',')]
+        trusted_proxies: Vec<policy::IpRule>,
         /// Form of the log lines on standard error; RUST_LOG chooses which (default: info).
         #[arg(long, env = "TOKENGATE_LOG_FORMAT", default_value = "text")]
         log_format: LogFormat,
@@ -152,14 +156,17 @@ enum LogFormat {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve { data: Data { data }, listen, tls_cert, tls_key, secure_mode, log_format } => {
+        Command::Serve { data: Data { data }, listen, tls_cert, tls_key, secure_mode, trusted_proxies, log_format } => {
             start_log(log_format);
             let tls = tls_cert.as_deref().zip(tls_key.as_deref());
             tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()
                 .map_err(serve::ServeError::Server)
-                .and_then(|runtime| runtime.block_on(serve::serve(&data, listen, tls, secure_mode)))
+                .and_then(|runtime| {
+                    let trusted_proxies = server::TrustedProxies(trusted_proxies);
+                    runtime.block_on(serve::serve(&data, listen, tls, secure_mode, trusted_proxies))
+                })
         }
         Command::Token(command) => return commands::exit(command.run()),
         Command::Proxy(command) => return commands::exit(command.run()),

@@ -4,6 +4,7 @@ use crate::change::{Author, Change, ChangeError, NewToken, NewUser};
 use crate::keys::{self, KeyError, MasterKey};
 use crate::permission::{Action, Permit, Role, Whose, permit};
 use crate::proxies::{self, Proxies};
+use crate::server::TrustedProxies;
 use crate::store::{OpenError, Store, users};
 use crate::usage::{self, OwnCalls};
 use crate::{api, feed, server, tls};
@@ -30,6 +31,7 @@ pub(crate) struct App {
     pub(crate) own_calls: OwnCalls,
     /// Whether tokens stay as they were made (S7).
     pub(crate) secure_mode: bool,
+    pub(crate) trusted_proxies: TrustedProxies,
     stop: watch::Receiver<bool>,
 }
 
@@ -69,6 +71,7 @@ pub(crate) async fn serve(
     listen: SocketAddr,
     tls: Option<(&Path, &Path)>,
     secure_mode: bool,
+    trusted_proxies: TrustedProxies,
 ) -> Result<(), ServeError> {
     server::allow_many_files();
     let tls = tls.map(|(certificate, key)| tls::acceptor(certificate, key)).transpose()?;
@@ -87,6 +90,7 @@ pub(crate) async fn serve(
         assertions: api::Assertions::default(),
         own_calls: OwnCalls::default(),
         secure_mode,
+        trusted_proxies,
         stop: stopping,
     });
     let health =

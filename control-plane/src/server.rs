@@ -1,11 +1,13 @@
 //! The HTTP server: connections, their limits, and their end.
 
 use crate::App;
+use axum::http::HeaderMap;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use policy::IpRule;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -72,6 +74,31 @@ fn ended(outcome: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
+/// Proxies whose `X-Forwarded-For` is believed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TrustedProxies(pub(crate) Vec<IpRule>);
+
+impl TrustedProxies {
+    /// The address of the client: the other end of the connection, or, as long as that is a proxy that is trusted, whom it
+    /// names; `None`: it names nobody in particular.
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+        let trusted = |address: IpAddr| self.0.iter().any(|rule| rule.contains(address));
+        let named: Vec<&[u8]> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+            .collect();
+        let (mut client, mut named) = (peer, named.into_iter().rev());
+        while trusted(client) {
+            let Some(next) = named.next() else {
+                break;
+            };
+            client = std::str::from_utf8(next).ok()?.trim().parse().ok()?;
+        }
+        Some(client)
+    }
+}
+
 /// How many connections there may be at a time: as many as the limit on files has room for, beside the database's.
 fn places() -> usize {
     let files = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
@@ -96,3 +123,31 @@ const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long requests under way are waited for when the program is to stop.
 const STOP_TIME_MAX: Duration = Duration::from_secs(8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn attack_nobody_but_a_trusted_proxy_says_who_the_client_is() {
+        let proxies = TrustedProxies(["127.0.0.1", "10.0.0.0/8"].map(|rule| rule.parse().unwrap()).into());
+        for (peer, forwarded, client) in [
+            ("192.0.2.1", &["198.51.100.7"][..], Some("192.0.2.1")),
+            ("127.0.0.1", &["198.51.100.7"], Some("198.51.100.7")),
+            ("127.0.0.1", &["203.0.113.9, 198.51.100.7"], Some("198.51.100.7")),
+            ("127.0.0.1", &["203.0.113.9", "198.51.100.7,10.1.2.3"], Some("198.51.100.7")),
+            ("127.0.0.1", &[], Some("127.0.0.1")),
+            ("127.0.0.1", &["10.0.0.1"], Some("10.0.0.1")),
+            ("127.0.0.1", &["unknown"], None),
+            ("127.0.0.1", &["198.51.100.7,"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", HeaderValue::from_str(value).unwrap());
+            }
+            let expected = client.map(|client| client.parse().unwrap());
+            assert_eq!(proxies.client(peer.parse().unwrap(), &headers), expected, "{peer} {forwarded:?}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod credentials;
 pub(crate) mod feed_head;
+pub(crate) mod idempotency;
 mod migration;
 pub(crate) mod proxies;
 pub(crate) mod settings;

@@ -14,6 +14,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use policy::assertion::AssertionError;
+use policy::credential::Credential;
 use policy::headers::ASSERTION;
 use policy::record::same_ignoring_case;
 use policy::restrictions::{Body, Set};
@@ -36,18 +37,29 @@ pub(crate) struct Caller {
     actor_id: Option<i64>,
     token_id: String,
     request_id: Option<String>,
+    /// Where the caller is, if that is known.
+    pub(crate) address: Option<IpAddr>,
+    /// Under which scheme the token came; `None`: only the proxy knows.
+    pub(crate) scheme: Option<Scheme>,
+}
+
+/// How a credential was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Basic,
+    Bearer,
 }
 
 impl Caller {
     /// Begins a change by this caller, and gives the caller as it is now that the change has begun: what was read
     /// before may have been revoked meanwhile.
     pub(crate) async fn begin(self, store: &Store) -> Result<(Change<'_>, Self), ApiError> {
-        let Self { user, actor_id, token_id, request_id } = self;
+        let Self { user, actor_id, token_id, request_id, address, scheme } = self;
         let (author_token, author_request) = (token_id.clone(), request_id.clone());
         let author = Author::Caller { user_id: user.id, actor_id, token_id: author_token, request_id: author_request };
         let change = Change::begin(store, author).await?;
         let user = change.caller().cloned().ok_or(ApiError::CredentialsRequired)?;
-        Ok((change, Self { user, actor_id, token_id, request_id }))
+        Ok((change, Self { user, actor_id, token_id, request_id, address, scheme }))
     }
 
     /// Asks the table of permissions for the caller.
@@ -70,12 +82,14 @@ impl FromRequestParts<Arc<App>> for Caller {
         if !app.store.image_is_trusted() {
             return Err(ApiError::Busy);
         }
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+        let address = peer.and_then(|peer| app.trusted_proxies.client(peer, &parts.headers));
         let admitted = match asserted(&parts.headers, app, now)? {
             Some(admitted) => admitted,
-            None => judged(parts, app, now)?,
+            None => judged(parts, app, address, now)?,
         };
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        known(admitted, request_id, &app.store, now).await
+        known(admitted, request_id, address, &app.store, now).await
     }
 }
 
@@ -84,6 +98,7 @@ struct Admitted {
     token_id: String,
     user: String,
     actor: Option<String>,
+    scheme: Option<Scheme>,
 }
 
 /// What a proxy asserts, if it does. Whatever identity the request claims otherwise is not even looked at.
@@ -104,16 +119,20 @@ fn asserted(headers: &HeaderMap, app: &App, now: Timestamp) -> Result<Option<Adm
             },
         )?;
     app.assertions.once(&claims, now)?;
-    Ok(Some(Admitted { token_id: claims.token_id, user: claims.sub, actor: claims.act.map(|act| act.sub) }))
+    Ok(Some(Admitted {
+        token_id: claims.token_id,
+        user: claims.sub,
+        actor: claims.act.map(|act| act.sub),
+        scheme: None,
+    }))
 }
 
 /// What this program itself judges.
-fn judged(parts: &Parts, app: &App, now: Timestamp) -> Result<Admitted, ApiError> {
+fn judged(parts: &Parts, app: &App, address: Option<IpAddr>, now: Timestamp) -> Result<Admitted, ApiError> {
     let target = [(b":path".as_slice(), parts.uri.path().as_bytes()), (b":method", parts.method.as_str().as_bytes())];
     let headers = parts.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     let headers: Vec<_> = target.into_iter().chain(headers).collect();
     let request = Request::read(&headers, &Site::default());
-    let address = parts.extensions.get::<Peer>().map(|peer| peer.0);
     let (verdict, call) = app.store.with_image(|image| {
         let opened = image.settings();
         let (settings, keys) = &*opened;
@@ -136,6 +155,11 @@ fn judged(parts: &Parts, app: &App, now: Timestamp) -> Result<Admitted, ApiError
             token_id: grant.token().id.clone(),
             user: grant.user().name.clone(),
             actor: grant.actor().map(str::to_owned),
+            scheme: match request.credential() {
+                Credential::Basic { .. } => Some(Scheme::Basic),
+                Credential::Bearer { .. } => Some(Scheme::Bearer),
+                Credential::None | Credential::Foreign | Credential::Unreadable => None,
+            },
         }),
         Verdict::Deny(reason) => Err(ApiError::Denied(reason)),
         Verdict::Pass | Verdict::NeedBody => Err(ApiError::CredentialsRequired),
@@ -147,11 +171,12 @@ fn judged(parts: &Parts, app: &App, now: Timestamp) -> Result<Admitted, ApiError
 async fn known(
     admitted: Admitted,
     request_id: Option<String>,
+    address: Option<IpAddr>,
     store: &Store,
     now: Timestamp,
 ) -> Result<Caller, ApiError> {
     let gone = || ApiError::Denied(DenyReason::TokenDeleted);
-    let Admitted { token_id, user, actor } = admitted;
+    let Admitted { token_id, user, actor, scheme } = admitted;
     let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(&store.db).await?;
     let token = token.ok_or_else(gone)?;
     let holder = users::Entity::find_by_id(token.owner_id.ok_or_else(gone)?).one(&store.db).await?.ok_or_else(gone)?;
@@ -168,7 +193,7 @@ async fn known(
     // Again, since a proxy may have judged by an older snapshot.
     store.still_stands(&token, Some(&holder), context_user.as_ref(), now).map_err(ApiError::Denied)?;
     let actor_id = context_user.is_some().then_some(holder.id);
-    Ok(Caller { user: context_user.unwrap_or(holder), actor_id, token_id, request_id })
+    Ok(Caller { user: context_user.unwrap_or(holder), actor_id, token_id, request_id, address, scheme })
 }
 
 /// The image, as the rules ask it.

@@ -1,13 +1,9 @@
 //! `/api/v1/users/{name}/backend-credential` and, for everyone who has none, `/api/v1/backend-credential`: what the
 //! backend wants to see in `Authorization` in place of a token, while the setting `identity` is `credential` (U6).
 
-mod delete;
-mod set;
-mod show;
-
-pub(crate) use delete::delete;
-pub(crate) use set::set;
-pub(crate) use show::show;
+pub(crate) mod delete;
+pub(crate) mod set;
+pub(crate) mod show;
 
 use super::error::ApiError;
 use crate::store::users;

@@ -56,6 +56,8 @@ pub(crate) enum ApiError {
     ValidityTooLong(String),
     /// The proxy is not gone.
     ProxyIsLive,
+    /// It was changed meanwhile.
+    PreconditionFailed,
     /// Name or e-mail are somebody else's.
     UserExists,
     /// Without this user nobody could administer.
@@ -143,6 +145,9 @@ impl ApiError {
                 told(400, "validity_too_long", &format!("The API token must end by {latest}, or before."))
             }
             Self::ProxyIsLive => told(409, "proxy_is_live", "The proxy is there, and would be back at once."),
+            Self::PreconditionFailed => {
+                told(412, "precondition_failed", "It was changed since the version in If-Match; read it again.")
+            }
             Self::UserExists => told(409, "user_exists", "The name or the e-mail address is another user's."),
             Self::LastSysadmin => {
                 told(409, "last_sysadmin", "This is the last sysadmin; make another user one before.")

@@ -1,15 +1,21 @@
 //! What comes from outside: bodies, queries and paths, with errors that say what is wrong and where.
 
 use super::error::ApiError;
+use crate::keys::hex;
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use policy::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
 
 /// A JSON body. Unknown fields are refused by the types themselves: a restriction that nobody understands must not be
 /// taken for none.
@@ -71,18 +77,52 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
-/// The one variable segment of a path that may have none.
-pub(crate) struct MaybeSegment(pub(crate) Option<String>);
+/// The version of a thing: the value of its `ETag`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Version(String);
 
-impl<S: Send + Sync> FromRequestParts<S> for MaybeSegment {
+impl Version {
+    /// The version that is this content.
+    pub(crate) fn of(content: &impl Serialize) -> Self {
+        let digest = Sha256::digest(serde_json::to_vec(content).unwrap_or_default());
+        Self(format!("\"{}\"", *hex(&digest[..12])))
+    }
+}
+
+/// A thing with its version, as it is answered.
+pub(crate) struct Versioned<T>(pub(crate) Version, pub(crate) T);
+
+impl<T: Serialize> IntoResponse for Versioned<T> {
+    fn into_response(self) -> Response {
+        let Self(Version(etag), thing) = self;
+        ([(ETAG, etag)], Json(thing)).into_response()
+    }
+}
+
+/// From which versions a change may be made (header `If-Match`, RFC 9110, section 13.1.1).
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct IfMatch {
+    /// `ETag` of the version that is to be changed: 412 if it has changed meanwhile.
+    #[param(rename = "If-Match")]
+    versions: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match RawPathParams::from_request_parts(parts, state).await {
-            Ok(params) if params.iter().next().is_none() => Ok(Self(None)),
-            // One that cannot be read is an error, not none.
-            _ => Segment::from_request_parts(parts, state).await.map(|Segment(segment)| Self(Some(segment))),
-        }
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let values: Result<Vec<&str>, _> = parts.headers.get_all(IF_MATCH).iter().map(HeaderValue::to_str).collect();
+        let values = values.map_err(|_| ApiError::BadRequest("If-Match cannot be read.".into()))?;
+        Ok(Self { versions: (!values.is_empty()).then(|| values.join(",")) })
+    }
+}
+
+impl IfMatch {
+    /// That this version is one of them, or that none was named.
+    pub(crate) fn expect(&self, Version(present): &Version) -> Result<(), ApiError> {
+        let matches = |versions: &String| versions.split(',').map(str::trim).any(|v| v == "*" || v == present);
+        if self.versions.as_ref().is_none_or(matches) { Ok(()) } else { Err(ApiError::PreconditionFailed) }
     }
 }
 
@@ -119,7 +159,7 @@ pub(crate) fn limit(wanted: Option<u64>) -> Result<u64, ApiError> {
 }
 
 /// A page of a list: `next`, if there is more, is the `after` of the next page.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Page<T> {
     items: Vec<T>,
     next: Option<i64>,

@@ -1,10 +1,7 @@
 //! `/api/v1/proxies`.
 
-mod forget;
-mod list;
-
-pub(crate) use forget::forget;
-pub(crate) use list::list;
+pub(crate) mod forget;
+pub(crate) mod list;
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -20,23 +17,27 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 /// How long a caller may have proxies waited for: less than a proxy in front of this keeps a silent request.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A proxy as the API shows one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ProxyView {
     instance: String,
     name: String,
     address: Option<String>,
     /// `live`: it asks, or has just done so; `lost`: it does not, but may go on deciding from what it has.
+    #[schema(pattern = "^(live|lost)$")]
     state: &'static str,
     /// `None`: none, or of another history, of which it is about to be cured.
     revision: Option<u64>,
     /// How long ago its snapshot was last known to be current.
     age_ms: Option<u64>,
+    #[schema(format = DateTime)]
     first_seen_at: String,
+    #[schema(format = DateTime)]
     last_seen_at: String,
     /// By how much its clock was ahead.
     clock_ahead_ms: i64,
@@ -67,15 +68,18 @@ impl ProxyView {
 }
 
 /// `?wait=5s`: how long to wait until every proxy has confirmed a change.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct WaitParams {
+    /// How long to wait until every proxy has confirmed: at most `10s`.
+    #[param(pattern = "^([0-9]{1,4}ms|[0-9]s|10s)$", example = "5s")]
     wait: Option<String>,
 }
 
 /// What the proxies say of a change: how many do, and to sysadmins which.
-#[derive(Serialize)]
-struct Confirmed {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Confirmed {
     revision: u64,
     confirmed_count: usize,
     unconfirmed_count: usize,
@@ -83,10 +87,25 @@ struct Confirmed {
     which: Option<Which>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Which {
     confirmed: Vec<ProxyView>,
     unconfirmed: Vec<ProxyView>,
+}
+
+/// What is answered to a change for which proxies can be waited for.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it only describes what `after` answers")]
+pub(crate) enum Done {
+    /// Done; with `wait`: and every proxy decides by it.
+    #[response(status = 200)]
+    Confirmed(Confirmed),
+    /// Done; not every proxy is known to decide by it.
+    #[response(status = 202)]
+    Unconfirmed(Confirmed),
+    /// Done.
+    #[response(status = 204)]
+    Done,
 }
 
 impl WaitParams {

@@ -1,30 +1,38 @@
 //! `/api/v1/tokens`.
 
-mod create;
-mod delete;
-mod edit;
-mod list;
-mod show;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod edit;
+pub(crate) mod list;
+pub(crate) mod show;
 mod validity;
 
-pub(crate) use create::{create, mint, public_id};
-pub(crate) use delete::delete;
-pub(crate) use edit::edit;
-pub(crate) use list::list;
-pub(crate) use show::show;
+pub(crate) use create::{mint, public_id};
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::input::rfc3339;
+use super::input::{Version, Versioned, rfc3339};
 use crate::permission::{Action, Permit};
 use crate::store::{token_usage, tokens, users};
 use policy::record::limits::{LABEL_CHARS_MAX, TOKEN_ADDRESSES_MAX};
 use policy::{IpRule, Scope, token};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+/// [`Scope`], for the document.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it only describes policy::Scope")]
+enum ScopeName {
+    /// Whatever its user may.
+    Full,
+    /// GET, HEAD and OPTIONS.
+    ReadOnly,
+}
 
 /// A token as the API shows one: never the token itself.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct TokenView {
     id: String,
     label: String,
@@ -32,14 +40,20 @@ pub(crate) struct TokenView {
     owner: Option<String>,
     unbound: bool,
     imported: bool,
+    #[schema(value_type = ScopeName)]
     scope: Scope,
+    #[schema(value_type = Vec<String>)]
     ip_ranges: Vec<IpRule>,
     restrictions: Vec<String>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     valid_from: Option<String>,
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
     /// How often it was admitted.
     usage_count: i64,
+    #[schema(format = DateTime)]
     last_accessed_at: Option<String>,
     last_accessed_from: Option<String>,
 }
@@ -60,6 +74,7 @@ impl TokenView {
             imported,
             ip_ranges,
             restrictions,
+            recoverable: _,
         } = token;
         let ip_ranges = match ip_ranges {
             None => Vec::new(),
@@ -86,10 +101,20 @@ impl TokenView {
     }
 
     /// With its use, as it is known now.
-    async fn load(db: &impl ConnectionTrait, token: tokens::Model, owner: Option<&str>) -> Result<Self, ApiError> {
+    async fn load(
+        db: &impl ConnectionTrait,
+        token: tokens::Model,
+        owner: Option<&str>,
+    ) -> Result<Versioned<Self>, ApiError> {
         let usage = token_usage::Entity::find_by_id(token.id).one(db).await?;
-        Self::new(token, owner, usage)
+        Ok(Versioned(version(&token), Self::new(token, owner, usage)?))
     }
+}
+
+/// The version of a token that an edit can be made from. Its use is no part of it.
+fn version(token: &tokens::Model) -> Version {
+    let tokens::Model { label, expires_at, read_only, ip_ranges, restrictions, .. } = token;
+    Version::of(&(label, expires_at, read_only, ip_ranges, restrictions))
 }
 
 /// The token with this id and its owner, if the caller may do this with it. Another's is as good as none.

@@ -1,40 +1,63 @@
 //! `/api/v1/users`.
 
-mod create;
-mod delete;
-mod edit;
-mod list;
-mod show;
-
-pub(crate) use create::create;
-pub(crate) use delete::delete;
-pub(crate) use edit::edit;
-pub(crate) use list::list;
-pub(crate) use show::show;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod edit;
+pub(crate) mod list;
+pub(crate) mod show;
 
 use super::error::ApiError;
-use super::input::rfc3339;
+use super::input::{Version, Versioned, rfc3339};
 use crate::store::users;
 use policy::record::folded;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A user as the API shows one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct UserView {
     name: String,
     email: Option<String>,
     sysadmin: bool,
     suspended: bool,
+    #[schema(format = DateTime)]
     created_at: String,
+    /// Whether there is a local password, by which to sign in at the API.
+    has_password: bool,
 }
 
 impl From<users::Model> for UserView {
     fn from(user: users::Model) -> Self {
-        let users::Model { id: _, name, name_folded: _, email, email_folded: _, sysadmin, suspended, created_at } =
-            user;
-        Self { name, email, sysadmin, suspended, created_at: rfc3339(created_at) }
+        let users::Model {
+            id: _,
+            name,
+            name_folded: _,
+            email,
+            email_folded: _,
+            sysadmin,
+            suspended,
+            created_at,
+            password_hash,
+        } = user;
+        Self {
+            name,
+            email,
+            sysadmin,
+            suspended,
+            created_at: rfc3339(created_at),
+            has_password: password_hash.is_some(),
+        }
     }
+}
+
+/// The version of a user that an edit can be made from.
+fn version(user: &users::Model) -> Version {
+    Version::of(&(&user.name, &user.email, user.sysadmin, user.suspended, &user.password_hash))
+}
+
+fn versioned(user: users::Model) -> Versioned<UserView> {
+    Versioned(version(&user), user.into())
 }
 
 /// The user of this name, in any case.

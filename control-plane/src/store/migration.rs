@@ -9,7 +9,7 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(FirstLight), Box::new(Verdict), Box::new(Feed)]
+        vec![Box::new(FirstLight), Box::new(Verdict), Box::new(Feed), Box::new(Administration)]
     }
 }
 
@@ -207,6 +207,69 @@ impl MigrationTrait for Feed {
         }
         let by_time = Index::create().name("calls_at").table("calls").col("at").to_owned();
         manager.create_index(by_time).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// Passwords, recoverable copies of tokens, answers to repeated requests, and what lists and searches are read by.
+struct Administration;
+
+impl MigrationName for Administration {
+    fn name(&self) -> &str {
+        "m0004_administration"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Administration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let password = Table::alter().table("users").add_column(string_null("password_hash")).to_owned();
+        manager.alter_table(password).await?;
+        let recoverable = Table::alter().table("tokens").add_column(blob_null("recoverable")).to_owned();
+        manager.alter_table(recoverable).await?;
+        let idempotency = Table::create()
+            .table("idempotency")
+            .col(blob("key_hash").primary_key())
+            .col(blob("request_hash"))
+            .col(integer("status"))
+            .col(blob("sealed"))
+            .col(big_integer("at"))
+            .to_owned();
+        manager.create_table(idempotency).await?;
+        for (name, table, columns) in [
+            ("idempotency_at", "idempotency", ["at"].as_slice()),
+            ("token_usage_last_at", "token_usage", &["last_at", "token_id"]),
+            ("audit_at", "audit", &["at"]),
+            ("audit_actor", "audit", &["actor", "id"]),
+            ("audit_subject", "audit", &["subject", "id"]),
+            ("audit_action", "audit", &["action", "id"]),
+            ("calls_user", "calls", &["user", "id"]),
+            ("calls_token", "calls", &["token", "id"]),
+            ("calls_outcome", "calls", &["outcome", "id"]),
+        ] {
+            let mut index = Index::create().name(name).table(table).to_owned();
+            for column in columns {
+                index.col(*column);
+            }
+            manager.create_index(index).await?;
+        }
+        manager.drop_index(Index::drop().name("tokens_owner").table("tokens").to_owned()).await?;
+        // Lists show tokens that are there; the deleted ones, which are remembered for a while, stand in an index of their
+        // own, by which they are forgotten.
+        let live = "WHERE deleted_at IS NULL";
+        for statement in [
+            format!("CREATE INDEX tokens_owner ON tokens (owner_id, id) {live}"),
+            format!("CREATE INDEX tokens_label ON tokens (label, id) {live}"),
+            format!("CREATE INDEX tokens_created ON tokens (created_at, id) {live}"),
+            format!("CREATE INDEX tokens_expires ON tokens (expires_at, id) {live} AND expires_at IS NOT NULL"),
+            "CREATE INDEX tokens_deleted ON tokens (deleted_at, id) WHERE deleted_at IS NOT NULL".to_owned(),
+        ] {
+            manager.get_connection().execute_unprepared(&statement).await?;
+        }
+        Ok(())
     }
 
     fn use_transaction(&self) -> Option<bool> {

@@ -32,6 +32,8 @@ pub(crate) struct Model {
     pub(crate) ip_ranges: Option<String>,
     /// Lines ([`policy::restrictions::Set`]); `None`: for every request.
     pub(crate) restrictions: Option<String>,
+    /// The token itself, sealed; `None`: nobody sees it again, as always in secure mode (S7).
+    pub(crate) recoverable: Option<Vec<u8>>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

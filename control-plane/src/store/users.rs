@@ -19,6 +19,8 @@ pub(crate) struct Model {
     pub(crate) sysadmin: bool,
     pub(crate) suspended: bool,
     pub(crate) created_at: i64,
+    /// The hash of the local password (argon2id, in PHC form); `None`: there is none.
+    pub(crate) password_hash: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -94,6 +94,11 @@ impl Request {
         }
     }
 
+    /// The credential, for the control plane, which checks passwords by itself.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
     /// Whether a credential is a token of ours, or, however broken, shows one ([`shows_token`]).
     pub(crate) fn shows_token(&self) -> bool {
         self.credential.is_token() || self.credential_values.iter().any(|value| shows_token(value.expose()))

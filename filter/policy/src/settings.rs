@@ -20,7 +20,7 @@ pub use field::Invalid;
 pub use keys::FilterKeys;
 pub use types::{
     Age, Audience, AuditCalls, EncodedSlashes, Facade, ForeignCredentials, Identity, IpRulesApplyTo, Number,
-    OnBehalfOf, Passwords, PathPrefix, TokenSchemes, Url, UserName, Validity, names_hold,
+    OnBehalfOf, PasswordCheck, Passwords, PathPrefix, TokenSchemes, Url, UserName, Validity, names_hold,
 };
 
 use crate::IpRule;
@@ -121,9 +121,17 @@ settings! {
     assertion_paths: Vec<PathPrefix> = PathPrefix::try_from("/").into_iter().collect(),
     /// For whom assertions are meant.
     assertion_audience: Audience = Audience::backend(),
-    /// Which calls are audited (A2). No effect yet: none is.
+    /// Who checks passwords with which people come to the control plane (M8).
+    password_check: PasswordCheck = PasswordCheck::Local,
+    /// The address at the backend that answers 2xx to a right password by Basic, if the backend checks them.
+    password_probe_url: Option<Url> = None,
+    /// Whether somebody whose password the backend knows becomes a user by coming (M8).
+    create_users_on_sign_in: bool = false,
+    /// After how many days a token that has expired is deleted; null: never.
+    prune_expired_days: Option<Number<1, 3650>> = Some(PRUNING),
+    /// Which calls are audited (A2).
     audit_calls: AuditCalls = AuditCalls::Tokens,
-    /// For how many days the audit of calls is kept. No effect yet.
+    /// For how many days the audit is kept.
     audit_retention_days: Number<1, 3650> = RETENTION,
     /// Whether proxies log calls (A3).
     log_calls: bool = true,
@@ -136,6 +144,11 @@ settings! {
 }
 
 const BODY_LIMIT_MAX: Number<1024, 1_048_576> = match Number::new(1_048_576) {
+    Some(number) => number,
+    None => unreachable!(),
+};
+
+const PRUNING: Number<1, 3650> = match Number::new(90) {
     Some(number) => number,
     None => unreachable!(),
 };
@@ -170,6 +183,9 @@ impl Settings {
         }
         if self.identity == Identity::Assertion && self.assertion_paths.is_empty() {
             wrong("assertion_paths", "must not be empty while identity is assertion: / means all paths");
+        }
+        if self.password_check == PasswordCheck::Backend && self.password_probe_url.is_none() {
+            wrong("password_probe_url", "must be given while password_check is backend");
         }
         if self.on_behalf_of == OnBehalfOf::Listed && self.on_behalf_of_callers.is_empty() {
             wrong("on_behalf_of_callers", "must not be empty while on_behalf_of is listed: say off instead");

@@ -5,6 +5,7 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::Segment;
+use crate::api::openapi::ChangeRefusals;
 use crate::clock;
 use crate::keys::hex;
 use crate::permission::{Action, Whose};
@@ -12,7 +13,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use std::sync::Arc;
 
-/// 204; 404 for one that is not known; 409 `proxy_is_live` for one that still asks, and would be back at once.
+/// Forgets a proxy that is known to be gone. For sysadmins.
+///
+/// Nobody waits for it any more. 204; 404 for one that is not known; 409 `proxy_is_live` for one that still asks, and would be back at once.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/proxies/{instance}",
+    operation_id = "forget_proxy",
+    tag = "proxies",
+    params(("instance" = String, Path, description = "The instance, as the list shows it.")),
+    responses((status = 204, description = "Forgotten."), ChangeRefusals),
+)]
 pub(crate) async fn forget(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -3,28 +3,41 @@
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::Body;
+use crate::api::input::{Body, IfMatch, Versioned};
+use crate::api::openapi::ChangeRefusals;
 use crate::permission::{Action, Whose};
-use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// 200 with all settings as they are now; 400 `invalid_settings` with every error in `errors`, and nothing is changed.
+/// Changes the settings that the body names. For sysadmins.
+///
+/// All or nothing; `null` is a value where there is none, such as no limit. 200 with all settings as they are now; 400 `invalid_settings` with every error in `errors`, and nothing is changed.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/settings",
+    operation_id = "change_settings",
+    tag = "settings",
+    params(IfMatch),
+    request_body = Object,
+    responses((status = 200, description = "All settings.", body = Object, headers(("ETag" = String))), ChangeRefusals),
+)]
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
+    if_match: IfMatch,
     Body(patch): Body<Map<String, Value>>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Versioned<Value>, ApiError> {
     let (mut change, caller) = caller.begin(&app.store).await?;
     let permit = caller.may(Action::ChangeSettings, Whose::Others)?;
     // Read now that the change has begun: nobody else changes them meanwhile.
     let present = app.store.settings();
+    if_match.expect(&super::version(&present.0))?;
     let settings = present.0.patched(&patch).map_err(ApiError::InvalidSettings)?;
-    let shown = settings.to_json();
+    let shown = super::versioned(&settings);
     if settings != present.0 {
         change.set_settings(&permit, settings).await?;
         change.commit().await?;
     }
-    Ok(Json(shown))
+    Ok(shown)
 }

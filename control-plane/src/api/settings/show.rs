@@ -3,14 +3,24 @@
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
+use crate::api::input::Versioned;
+use crate::api::openapi::Refusals;
 use crate::permission::{Action, Whose};
-use axum::Json;
 use axum::extract::State;
 use serde_json::Value;
 use std::sync::Arc;
 
+/// Shows the settings in force. For sysadmins.
+///
 /// 200 with all settings.
-pub(crate) async fn show(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Value>, ApiError> {
+#[utoipa::path(
+    get,
+    path = "/api/v1/settings",
+    operation_id = "show_settings",
+    tag = "settings",
+    responses((status = 200, description = "All settings.", body = Object, headers(("ETag" = String))), Refusals),
+)]
+pub(crate) async fn show(State(app): State<Arc<App>>, caller: Caller) -> Result<Versioned<Value>, ApiError> {
     caller.may(Action::ShowSettings, Whose::Others)?;
-    Ok(Json(app.store.settings().0.to_json()))
+    Ok(super::versioned(&app.store.settings().0))
 }

@@ -10,6 +10,7 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Body, time};
+use crate::api::openapi::ChangeRefusals;
 use crate::change::{Change, ChangeError, NewToken};
 use crate::keys;
 use crate::permission::{Action, Permit, Whose};
@@ -24,37 +25,60 @@ use policy::{DenyReason, HashKeys, IpRule, KeyedHash, Scope, token};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTokenBody {
+    #[schema(min_length = 1, max_length = 200, example = "my script")]
     label: String,
+    /// For whom; oneself if nobody is named.
     owner: Option<String>,
+    /// For whoever is named beside it in `Basic`.
     #[serde(default)]
     unbound: bool,
+    #[schema(format = DateTime)]
     valid_from: Option<String>,
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
     /// In place of `expires_at`: `6m`, `1y`, `2y`, a number of days such as `90d`, or `never`.
+    #[schema(value_type = Option<String>, pattern = "^(6m|1y|2y|[1-9][0-9]{0,3}d|never)$")]
     validity: Option<Validity>,
+    #[schema(value_type = Option<super::ScopeName>)]
     scope: Option<Scope>,
     #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 50, example = json!(["10.0.0.0/8"]))]
     ip_ranges: Vec<IpRule>,
+    /// Of a token that exists already: the hexadecimal SHA-256 of its value.
+    #[schema(pattern = "^[0-9A-Fa-f]{64}$")]
     sha256: Option<String>,
     /// Lines, each of which may hold several.
     #[serde(default)]
     restrictions: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Created {
+    /// The token itself: shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     token: Option<String>,
     #[serde(flatten)]
     view: TokenView,
 }
 
+/// Creates a token: one's own; sysadmins: anyone's.
+///
 /// 201 with the token; 403 for another user's unless the caller is a sysadmin, and `only_admins_create` while that
 /// setting is on; 409 `too_many_tokens`, `token_exists`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/tokens",
+    operation_id = "create_token",
+    tag = "tokens",
+    request_body = NewTokenBody,
+    responses((status = 201, description = "The token.", body = Created), ChangeRefusals),
+)]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,

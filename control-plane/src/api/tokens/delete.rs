@@ -4,14 +4,25 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Params, Segment};
-use crate::api::proxies::{WaitParams, after};
+use crate::api::openapi::ChangeRefusals;
+use crate::api::proxies::{Done, WaitParams, after};
 use crate::permission::Action;
 use axum::extract::State;
 use axum::response::Response;
 use std::sync::Arc;
 
+/// Revokes a token: one's own; sysadmins: anyone's.
+///
 /// 204; with `wait`, 200 once every proxy decides by it, or 202 with those that are not known to; 409 `last_sysadmin_token` for the last one by which anybody could administer; 404 also for one that is deleted
 /// already, or that the caller may not see.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/tokens/{id}",
+    operation_id = "delete_token",
+    tag = "tokens",
+    params(("id" = String, Path, description = "The public id of the token."), WaitParams),
+    responses(Done, ChangeRefusals),
+)]
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -6,38 +6,58 @@ use super::{TokenView, check_ip_ranges, check_label};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::{Body, Segment};
+use crate::api::input::{Body, IfMatch, Segment, Versioned};
+use crate::api::openapi::ChangeRefusals;
 use crate::change::TokenEdit;
 use crate::permission::Action;
 use crate::store::tokens::timestamp;
-use axum::Json;
 use axum::extract::State;
 use policy::restrictions::Set;
 use policy::settings::Validity;
 use policy::{IpRule, Scope};
 use serde::Deserialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// What is left out stays; an empty list takes all away.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenEditBody {
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
     label: Option<String>,
+    #[schema(nullable = false, format = DateTime)]
     expires_at: Option<String>,
+    /// In place of `expires_at`, from now.
+    #[schema(value_type = String, pattern = "^(6m|1y|2y|[1-9][0-9]{0,3}d|never)$")]
     validity: Option<Validity>,
+    #[schema(value_type = super::ScopeName)]
     scope: Option<Scope>,
+    #[schema(value_type = Vec<String>, max_items = 50)]
     ip_ranges: Option<Vec<IpRule>>,
+    #[schema(nullable = false)]
     restrictions: Option<Vec<String>>,
 }
 
+/// Edits a token: one's own; sysadmins: anyone's. Not in secure mode.
+///
 /// 200 with the token; 403 `secure_mode`, and `only_admins_create` while that setting is on; 409 `last_sysadmin_token` for
 /// the last one by which anybody could administer.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/tokens/{id}",
+    operation_id = "edit_token",
+    tag = "tokens",
+    params(("id" = String, Path, description = "The public id of the token."), IfMatch),
+    request_body = TokenEditBody,
+    responses((status = 200, description = "The token.", body = TokenView, headers(("ETag" = String))), ChangeRefusals),
+)]
 pub(crate) async fn edit(
     State(app): State<Arc<App>>,
     caller: Caller,
     Segment(id): Segment,
+    if_match: IfMatch,
     Body(body): Body<TokenEditBody>,
-) -> Result<Json<TokenView>, ApiError> {
+) -> Result<Versioned<TokenView>, ApiError> {
     let TokenEditBody { label, expires_at, validity, scope, ip_ranges, restrictions } = body;
     let label = label.as_deref().map(str::trim);
     label.map_or(Ok(()), check_label)?;
@@ -55,6 +75,7 @@ pub(crate) async fn edit(
     if app.secure_mode {
         return Err(ApiError::SecureMode);
     }
+    if_match.expect(&super::version(&token))?;
     let (settings, now) = (&change.settings().0, change.now());
     // To edit is to make another one of the same value.
     if settings.only_admins_create && !caller.user.sysadmin {
@@ -67,5 +88,5 @@ pub(crate) async fn edit(
     let token = change.edit_token(&permit, token, owner.as_ref(), edit).await?;
     change.commit().await?;
     let owner = owner.as_ref().map(|owner| owner.name.as_str());
-    Ok(Json(TokenView::load(&app.store.db, token, owner).await?))
+    TokenView::load(&app.store.db, token, owner).await
 }

@@ -6,6 +6,7 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Page, Params, limit};
+use crate::api::openapi::Refusals;
 use crate::permission::{Action, Whose};
 use crate::store::{token_usage, tokens, users};
 use axum::Json;
@@ -14,18 +15,36 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder a
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
+use utoipa::IntoParams;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListParams {
+    /// Of this user; one's own if nobody is named.
     owner: Option<String>,
+    /// Everyone's.
     #[serde(default)]
     all: bool,
+    /// `next` of the page before.
+    #[param(minimum = 0)]
     after: Option<i64>,
+    /// How many; 100 if not given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u64>,
 }
 
+/// Lists tokens, in the order of their creation: one's own; sysadmins: anyone's.
+///
 /// 200 with a page.
+#[utoipa::path(
+    get,
+    path = "/api/v1/tokens",
+    operation_id = "list_tokens",
+    tag = "tokens",
+    params(ListParams),
+    responses((status = 200, description = "A page of tokens.", body = Page<TokenView>), Refusals),
+)]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,

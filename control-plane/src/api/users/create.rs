@@ -5,6 +5,7 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::Body;
+use crate::api::openapi::ChangeRefusals;
 use crate::change::NewUser;
 use crate::permission::{Action, Whose};
 use axum::Json;
@@ -13,17 +14,32 @@ use axum::http::StatusCode;
 use policy::record::{check_email, check_user_name};
 use serde::Deserialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewUserBody {
+    /// 1 to 255 bytes, no colon, slash, backslash, percent sign or control character.
+    #[schema(min_length = 1, max_length = 255, example = "alice")]
     name: String,
+    /// Serves in place of the name in `Basic`.
+    #[schema(example = "alice@example.org")]
     email: Option<String>,
     #[serde(default)]
     sysadmin: bool,
 }
 
+/// Creates a user. For sysadmins.
+///
 /// 201 with the user; 409 `user_exists` if name or e-mail address are taken, in whatever case.
+#[utoipa::path(
+    post,
+    path = "/api/v1/users",
+    operation_id = "create_user",
+    tag = "users",
+    request_body = NewUserBody,
+    responses((status = 201, description = "The user.", body = UserView), ChangeRefusals),
+)]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,

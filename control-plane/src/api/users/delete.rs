@@ -4,13 +4,24 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Params, Segment};
-use crate::api::proxies::{WaitParams, after};
+use crate::api::openapi::ChangeRefusals;
+use crate::api::proxies::{Done, WaitParams, after};
 use crate::permission::{Action, Whose};
 use axum::extract::State;
 use axum::response::Response;
 use std::sync::Arc;
 
+/// Deletes a user, with all tokens. For sysadmins.
+///
 /// 204; with `wait`, 200 once every proxy decides by it, or 202 with those that are not known to; 409 `last_sysadmin` or `last_sysadmin_token` for the last one who could administer.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/users/{name}",
+    operation_id = "delete_user",
+    tag = "users",
+    params(("name" = String, Path, description = "The user's name, in any case."), WaitParams),
+    responses(Done, ChangeRefusals),
+)]
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,

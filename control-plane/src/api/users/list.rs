@@ -5,6 +5,7 @@ use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Page, Params, limit};
+use crate::api::openapi::Refusals;
 use crate::permission::{Action, Whose};
 use crate::store::users;
 use axum::Json;
@@ -12,15 +13,31 @@ use axum::extract::State;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use serde::Deserialize;
 use std::sync::Arc;
+use utoipa::IntoParams;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListParams {
+    /// `next` of the page before.
+    #[param(minimum = 0)]
     after: Option<i64>,
+    /// How many; 100 if not given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u64>,
 }
 
+/// Lists users, in the order of their creation. For sysadmins.
+///
 /// 200 with a page.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users",
+    operation_id = "list_users",
+    tag = "users",
+    params(ListParams),
+    responses((status = 200, description = "A page of users.", body = Page<UserView>), Refusals),
+)]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// Version 1 held one setting; it was never released.
-const VERSION: u8 = 2;
+/// Versions 1 and 2 held fewer settings; they were never released.
+const VERSION: u8 = 3;
 
 const PURPOSE: &[u8] = b"tokengate settings v2";
 

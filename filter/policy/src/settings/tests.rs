@@ -28,6 +28,8 @@ fn the_defaults_are_those_of_the_requirements() {
         "max_validity": "never", "max_tokens_per_user": null, "expiry_warning_days": [30, 7, 1],
         "max_snapshot_age": "7d", "encoded_slashes": "refuse", "body_limit": 1_048_576,
         "identity": "headers", "assertion_paths": ["/"], "assertion_audience": "backend",
+        "password_check": "local", "password_probe_url": null, "create_users_on_sign_in": false,
+        "prune_expired_days": 90,
         "audit_calls": "tokens", "audit_retention_days": 90, "log_calls": true,
         "help_url": null, "public_base_url": null, "facades": ["api_tokens", "resolution", "extender"],
     });
@@ -47,6 +49,8 @@ fn every_setting_can_be_changed_and_comes_back_as_it_was_written() {
         "max_validity": "90d", "max_tokens_per_user": 3, "expiry_warning_days": [],
         "max_snapshot_age": "90s", "encoded_slashes": "keep", "body_limit": 2048,
         "identity": "credential", "assertion_paths": ["/rest/a"], "assertion_audience": "jira",
+        "password_check": "backend", "password_probe_url": "https://jira.example.org/rest/api/2/myself",
+        "create_users_on_sign_in": true, "prune_expired_days": null,
         "audit_calls": "off", "audit_retention_days": 1, "log_calls": false,
         "help_url": "https://example.org/help?x=1", "public_base_url": "http://[::1]:8080", "facades": ["pat"],
     });
@@ -70,7 +74,7 @@ fn every_error_is_told_with_its_place() {
         "max_snapshot_age": "4s", "max_tokens_per_user": 0, "body_limit": 1_048_577, "assertion_audience": "Tokengate",
         "assertion_paths": [], "identity": "assertion", "max_validity": "5m", "help_url": "javascript:alert(1)",
         "on_behalf_of": "listed", "facades": "all", "paswords": "disabled", "a/b~c": 1,
-        "audit_retention_days": null, "expiry_warning_days": [1.5],
+        "password_check": "backend", "audit_retention_days": null, "expiry_warning_days": [1.5],
     });
     let mut told = errors(wrong);
     told.sort();
@@ -93,6 +97,7 @@ fn every_error_is_told_with_its_place() {
         "/password_exempt_paths/1",
         "/password_exempt_users/0",
         "/password_exempt_users/1",
+        "/password_probe_url",
         "/paswords",
         "/token_authentication",
         "/token_schemes",
@@ -142,8 +147,8 @@ fn the_document_comes_back_under_the_same_sync_key_only() {
 }
 
 #[test]
-fn golden_version_2_is_read_and_written_as_ever() {
-    let golden = include_bytes!("../../tests/golden/settings-v2.bin");
+fn golden_version_3_is_read_and_written_as_ever() {
+    let golden = include_bytes!("../../tests/golden/settings-v3.bin");
     let seal = SealKey::new([1; 32]);
     let bytes = Settings::default().encode(&keys(), &seal, [9; 24]).unwrap();
     assert_eq!(bytes, golden, "the wire form changed: give it a new version and a golden file of its own");
@@ -184,7 +189,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(mut bytes: Vec<u8>, text: std::string::String) {
         if let Some(first) = bytes.first_mut() {
-            *first = 2;
+            *first = 3;
         }
         let _ = Settings::decode(&bytes, &SealKey::new([1; 32]));
         let _ = Settings::from_json(&text);

@@ -118,6 +118,18 @@ choice! {
 }
 
 choice! {
+    /// Who checks passwords with which people come to the control plane (M8).
+    PasswordCheck {
+        /// Nobody: it takes a token.
+        None = "none",
+        /// The control plane, against the password that it has of a user.
+        Local = "local",
+        /// The backend, by a request with that password.
+        Backend = "backend",
+    }
+}
+
+choice! {
     /// Which calls are audited (A2).
     AuditCalls {
         /// None.
