@@ -20,6 +20,7 @@
 //! | `guards` | a filter that fails or is left out lets nothing through (principle 4) |
 //! | `secrets` | no secret in a log, a configuration dump or an error |
 //! | `management` | users and tokens by REST, permissions, errors, what survives `kill -9` |
+//! | `openapi` | the OpenAPI document is whole, and no answer contradicts it, whoever asks and whatever is sent |
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
@@ -35,6 +36,7 @@ mod identity;
 mod load;
 mod local_stack;
 mod management;
+mod openapi;
 mod paths;
 mod proxies;
 mod proxy_faults;

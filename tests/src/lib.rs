@@ -12,11 +12,13 @@ pub mod load;
 pub mod process;
 mod proxy;
 pub mod recorder;
+mod snapshot;
 pub mod stack;
 pub mod wire;
 mod world;
 
 pub use proxy::{CONNECTIONS, Proxy};
+pub use snapshot::assert_snapshot;
 pub use world::{
     Call, Reply, StopWhenDropped, Token, UNKNOWN_TOKEN, World, basic, client, eventually, eventually_within, free_port,
     in_seconds,

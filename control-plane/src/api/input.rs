@@ -6,14 +6,18 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use policy::Timestamp;
-use serde::de::DeserializeOwned;
+use policy::record::limits::USER_NAME_LEN_MAX;
+use serde::de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
@@ -25,10 +29,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let content_type =
-            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
+        if !is_plain_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
         let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state));
@@ -40,9 +41,83 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if !bytes.trim_ascii_start().starts_with(b"{") {
             return Err(ApiError::BadRequest("The body must be a JSON object.".into()));
         }
-        let value =
-            serde_json::from_slice(&bytes).map_err(|error| ApiError::BadRequest(format!("The body: {error}.")))?;
-        Ok(Self(value))
+        let wrong = |error: serde_json::Error| ApiError::BadRequest(format!("The body: {error}."));
+        serde_json::from_slice::<Unambiguous>(&bytes).map_err(wrong)?;
+        serde_json::from_slice(&bytes).map(Self).map_err(wrong)
+    }
+}
+
+/// Whether a body is JSON as it stands, by its own account: in UTF-8, which JSON is by RFC 8259, and not compressed.
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(Ok(content_type)), None) = (types.next().map(HeaderValue::to_str), types.next()) else {
+        return false;
+    };
+    let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let of_another_charset =
+        parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("charset") && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        });
+    media_type.trim().eq_ignore_ascii_case("application/json")
+        && !of_another_charset
+        && headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding == "identity")
+}
+
+/// JSON that every reader understands alike, and every database can store: no object with two fields of one name, no
+/// NUL. It says where, and never what: that may be a secret in the wrong place.
+struct Unambiguous;
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unambiguous {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self, E> {
+        if text.contains('\0') { Err(E::custom("a text must not hold the character NUL")) } else { Ok(self) }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = fields.next_key::<Cow<'de, str>>()? {
+            if !names.insert(name) {
+                return Err(de::Error::custom("a field stands there twice"));
+            }
+            fields.next_value::<Self>()?;
+        }
+        Ok(self)
     }
 }
 
@@ -56,6 +131,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(ApiError::BadRequest("The query must not hold the character NUL.".into()));
+        }
         let Query(value) = Query::from_request_parts(parts, state)
             .await
             .map_err(|rejection| ApiError::BadRequest(format!("The query: {}.", rejection.body_text())))?;
@@ -70,12 +148,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(value) = Path::from_request_parts(parts, state)
+        let Path::<String>(value) = Path::from_request_parts(parts, state)
             .await
             .map_err(|rejection| ApiError::BadRequest(format!("The path: {}.", rejection.body_text())))?;
+        if value.len() > SEGMENT_LEN_MAX || value.contains(char::is_control) {
+            return Err(ApiError::BadRequest(format!(
+                "The path: a name or an id has at most {SEGMENT_LEN_MAX} bytes, and no control characters."
+            )));
+        }
         Ok(Self(value))
     }
 }
+
+/// Bytes a segment may have: those of the longest name.
+const SEGMENT_LEN_MAX: usize = USER_NAME_LEN_MAX;
 
 /// The version of a thing: the value of its `ETag`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,14 +6,15 @@
 
 use crate::api::error::ApiError;
 use crate::permission::{Action, Role, Whose, permit};
-use axum::Json;
-use policy::problem::CONTENT_TYPE;
+use axum::Extension;
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use policy::problem;
 use std::collections::BTreeMap;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{
-    Content, HeaderBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder, Type,
-};
-use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
+use utoipa::openapi::{Content, HeaderBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder, Type};
+use utoipa::{IntoResponses, Modify, OpenApi, ToSchema, openapi};
 
 /// What stands before the routes.
 #[derive(OpenApi)]
@@ -27,7 +28,7 @@ use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     security(("basic" = []), ("bearer" = [])),
-    components(schemas(Problem)),
+    components(schemas(Problem, super::proxies::Confirmed)),
     modifiers(&Credentials),
     tags(
         (name = "tokens", description = "API tokens: one's own; sysadmins: everyone's."),
@@ -111,7 +112,7 @@ pub(super) struct Refusals;
 pub(super) struct ChangeRefusals;
 
 impl IntoResponses for Refusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         problems(&[
             (400, "The request cannot be understood; `detail` and `errors` say where."),
             (401, "No credential, or none that is good."),
@@ -126,7 +127,7 @@ impl IntoResponses for Refusals {
 }
 
 impl IntoResponses for ChangeRefusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         let mut all = Refusals::responses();
         all.extend(problems(&[
             (408, "The body did not arrive in time."),
@@ -140,11 +141,11 @@ impl IntoResponses for ChangeRefusals {
     }
 }
 
-fn problems(of: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {
+fn problems(of: &[(u16, &str)]) -> BTreeMap<String, RefOr<openapi::Response>> {
     of.iter()
         .map(|(status, about)| {
             let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-            let mut response = ResponseBuilder::new().description(*about).content(CONTENT_TYPE, problem);
+            let mut response = ResponseBuilder::new().description(*about).content(problem::CONTENT_TYPE, problem);
             if let 429 | 503 = status {
                 let seconds = HeaderBuilder::new().schema(ObjectBuilder::new().schema_type(Type::Integer));
                 response = response.header("Retry-After", seconds.build());
@@ -154,15 +155,28 @@ fn problems(of: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {
         .collect()
 }
 
-/// `GET /api/v1/openapi.json`: this API, for everyone.
+/// This document, for everyone.
+///
+/// 200, without a credential.
 #[utoipa::path(
     get,
     path = "/api/v1/openapi.json",
+    operation_id = "show_openapi",
     tag = "api",
     security(()),
     responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object), Refusals),
 )]
-pub(super) async fn serve(document: axum::Extension<std::sync::Arc<Document>>) -> Result<Json<Document>, ApiError> {
+pub(super) async fn serve(Extension(Served(document)): Extension<Served>) -> Result<Response, ApiError> {
     permit(Role::Anonymous, Action::ReadOpenApi, Whose::Others).ok_or(ApiError::Forbidden)?;
-    Ok(Json(Document::clone(&document)))
+    Ok(([(CONTENT_TYPE, "application/json")], document).into_response())
+}
+
+/// The document as it is served: written once, since anyone may ask for it.
+#[derive(Clone)]
+pub(super) struct Served(Bytes);
+
+impl Served {
+    pub(super) fn new(document: &Document) -> Self {
+        Self(serde_json::to_vec(document).unwrap_or_default().into())
+    }
 }

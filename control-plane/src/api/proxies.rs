@@ -31,7 +31,7 @@ pub(crate) struct ProxyView {
     /// `live`: it asks, or has just done so; `lost`: it does not, but may go on deciding from what it has.
     #[schema(pattern = "^(live|lost)$")]
     state: &'static str,
-    /// `None`: none, or of another history, of which it is about to be cured.
+    /// `null`: none, or of another history, of which it is about to be cured.
     revision: Option<u64>,
     /// How long ago its snapshot was last known to be current.
     age_ms: Option<u64>,

@@ -20,7 +20,7 @@ use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter a
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// [`Scope`], for the document.
+/// For which methods a token works.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "it only describes policy::Scope")]
@@ -36,7 +36,7 @@ enum ScopeName {
 pub(crate) struct TokenView {
     id: String,
     label: String,
-    /// `None`: unbound.
+    /// `null`: it is unbound.
     owner: Option<String>,
     unbound: bool,
     imported: bool,

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
+#[schema(example = json!({ "basic": { "user": "tokengate", "password": "open sesame" } }))]
 pub(crate) enum CredentialBody {
     /// A service account's name and password.
     Basic {

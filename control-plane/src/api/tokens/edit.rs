@@ -28,11 +28,11 @@ pub(crate) struct TokenEditBody {
     #[schema(nullable = false, format = DateTime)]
     expires_at: Option<String>,
     /// In place of `expires_at`, from now.
-    #[schema(value_type = String, pattern = "^(6m|1y|2y|[1-9][0-9]{0,3}d|never)$")]
+    #[schema(value_type = Option<String>, nullable = false, pattern = "^(6m|1y|2y|[1-9][0-9]{0,3}d|never)$")]
     validity: Option<Validity>,
-    #[schema(value_type = super::ScopeName)]
+    #[schema(value_type = Option<super::ScopeName>, nullable = false)]
     scope: Option<Scope>,
-    #[schema(value_type = Vec<String>, max_items = 50)]
+    #[schema(value_type = Option<Vec<String>>, nullable = false, max_items = 50)]
     ip_ranges: Option<Vec<IpRule>>,
     #[schema(nullable = false)]
     restrictions: Option<Vec<String>>,
