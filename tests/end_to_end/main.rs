@@ -21,6 +21,7 @@
 //! | `secrets` | no secret in a log, a configuration dump or an error |
 //! | `management` | users and tokens by REST, permissions, errors, what survives `kill -9` |
 //! | `openapi` | the OpenAPI document is whole, and no answer contradicts it, whoever asks and whatever is sent |
+//! | `permissions` | every route as every role, on either port (S4, S5, S6) |
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
@@ -38,6 +39,7 @@ mod local_stack;
 mod management;
 mod openapi;
 mod paths;
+mod permissions;
 mod proxies;
 mod proxy_faults;
 mod restrictions;

@@ -25,6 +25,6 @@ pub fn assert_snapshot(file: &str, text: &str) {
     };
     panic!(
         "{file} is not what it was, from line {number} on.\n  checked in: {old}\n  now:        {new}\nIf it is meant to be \
-         so, renew it and look at the difference:\n  UPDATE_SNAPSHOTS=1 cargo test -p tests --test end_to_end --locked snapshot_\n  git diff {file}"
+         so, renew it and look at the difference:\n  UPDATE_SNAPSHOTS=1 cargo test -p tests --test end_to_end --locked snapshot_of\n  git diff {file}"
     );
 }

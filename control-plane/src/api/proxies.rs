@@ -25,6 +25,7 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// A proxy as the API shows one.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ProxyView {
+    /// Its random id, another one after each start of Envoy.
     instance: String,
     name: String,
     address: Option<String>,
@@ -41,6 +42,7 @@ pub(crate) struct ProxyView {
     last_seen_at: String,
     /// By how much its clock was ahead.
     clock_ahead_ms: i64,
+    /// Of its filter.
     filter_version: String,
     workers: u16,
     /// Pages of its snapshot that it had to leave out: requests that need what is on them are refused.
@@ -81,16 +83,18 @@ pub(crate) struct WaitParams {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Confirmed {
     revision: u64,
+    /// How many are known to decide by it.
     confirmed_count: usize,
+    /// How many are not.
     unconfirmed_count: usize,
-    #[serde(flatten)]
-    which: Option<Which>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct Which {
-    confirmed: Vec<ProxyView>,
-    unconfirmed: Vec<ProxyView>,
+    /// To sysadmins: which they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    confirmed: Option<Vec<ProxyView>>,
+    /// To sysadmins: those that are not known to decide by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    unconfirmed: Option<Vec<ProxyView>>,
 }
 
 /// What is answered to a change for which proxies can be waited for.
@@ -136,10 +140,15 @@ pub(crate) async fn after(app: &App, caller: &Caller, revision: u64, patience: O
     let views = |proxies: &[(Instance, Proxy)]| {
         proxies.iter().map(|(instance, proxy)| ProxyView::new(instance, proxy)).collect::<Vec<_>>()
     };
-    let (confirmed, unconfirmed) = (&confirmation.confirmed, &confirmation.unconfirmed);
-    let status = if unconfirmed.is_empty() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let (all, lacking) = (&confirmation.confirmed, &confirmation.unconfirmed);
+    let status = if lacking.is_empty() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let may_see = caller.may(Action::ListProxies, Whose::Others).is_ok();
-    let which = may_see.then(|| Which { confirmed: views(confirmed), unconfirmed: views(unconfirmed) });
-    let (confirmed_count, unconfirmed_count) = (confirmed.len(), unconfirmed.len());
-    (status, Json(Confirmed { revision, confirmed_count, unconfirmed_count, which })).into_response()
+    let answer = Confirmed {
+        revision,
+        confirmed_count: all.len(),
+        unconfirmed_count: lacking.len(),
+        confirmed: may_see.then(|| views(all)),
+        unconfirmed: may_see.then(|| views(lacking)),
+    };
+    (status, Json(answer)).into_response()
 }

@@ -38,12 +38,16 @@ pub(crate) struct TokenView {
     label: String,
     /// `null`: it is unbound.
     owner: Option<String>,
+    /// Whether it works for whoever is named beside it in `Basic`.
     unbound: bool,
+    /// Whether it was taken over by its SHA-256.
     imported: bool,
     #[schema(value_type = ScopeName)]
     scope: Scope,
+    /// From where it may be used; none: from everywhere.
     #[schema(value_type = Vec<String>)]
     ip_ranges: Vec<IpRule>,
+    /// For which requests it may be used, a line each; none: for all.
     restrictions: Vec<String>,
     #[schema(format = DateTime)]
     created_at: String,

@@ -32,8 +32,10 @@ pub(crate) struct TokenEditBody {
     validity: Option<Validity>,
     #[schema(value_type = Option<super::ScopeName>, nullable = false)]
     scope: Option<Scope>,
+    /// From where it may be used.
     #[schema(value_type = Option<Vec<String>>, nullable = false, max_items = 50)]
     ip_ranges: Option<Vec<IpRule>>,
+    /// For which requests it may be used.
     #[schema(nullable = false)]
     restrictions: Option<Vec<String>>,
 }
