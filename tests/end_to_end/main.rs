@@ -22,12 +22,14 @@
 //! | `management` | users and tokens by REST, permissions, errors, what survives `kill -9` |
 //! | `openapi` | the OpenAPI document is whole, and no answer contradicts it, whoever asks and whatever is sent |
 //! | `permissions` | every route as every role, on either port (S4, S5, S6) |
+//! | `border` | what nobody sends to the API by accident is refused, and changes nothing |
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
 //! | `wasm_module` | what the filter asks of its host |
 
 mod addresses;
+mod border;
 mod clients;
 mod commands;
 mod control_plane_faults;

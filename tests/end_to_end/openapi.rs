@@ -153,10 +153,10 @@ fn check_properties(within: &str, schema: &Value, faults: &mut Vec<String>) {
 
 /// That every schema that is referred to is there: tools pass over an operation in silence if not.
 fn check_references(document: &Value, part: &Value, faults: &mut Vec<String>) {
-    if let Some(reference) = part.get("$ref").and_then(Value::as_str) {
-        if reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer)).is_none() {
-            faults.push(format!("{reference} is not there"));
-        }
+    if let Some(reference) = part.get("$ref").and_then(Value::as_str)
+        && reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer)).is_none()
+    {
+        faults.push(format!("{reference} is not there"));
     }
     match part {
         Value::Object(fields) => fields.values().for_each(|field| check_references(document, field, faults)),

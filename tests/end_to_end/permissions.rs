@@ -66,6 +66,8 @@ enum Role {
     IpBound,
     /// A sysadmin's token with a line that allows everything.
     Lines,
+    /// A token that works for the sysadmin who is named beside it, and for any other user.
+    Unbound,
     UserOwn,
     UserOthers,
     SysadminOwn,
@@ -77,15 +79,16 @@ enum Role {
 }
 
 impl Role {
-    const RESTRICTED: [Self; 3] = [Self::ReadOnly, Self::IpBound, Self::Lines];
+    const RESTRICTED: [Self; 4] = [Self::ReadOnly, Self::IpBound, Self::Lines, Self::Unbound];
     const UNRESTRICTED: [Self; 4] = [Self::UserOwn, Self::UserOthers, Self::SysadminOwn, Self::SysadminOthers];
 
     /// All of them, each with the head of its column.
-    const COLUMNS: [(Self, &str); 10] = [
+    const COLUMNS: [(Self, &str); 11] = [
         (Self::Anonymous, "anonymous"),
         (Self::ReadOnly, "read-only"),
         (Self::IpBound, "ip-bound"),
         (Self::Lines, "lines"),
+        (Self::Unbound, "unbound"),
         (Self::UserOwn, "user own"),
         (Self::UserOthers, "user others'"),
         (Self::SysadminOwn, "sysadmin own"),
@@ -199,7 +202,7 @@ impl Stage {
         let of = |known: &Person, sysadmin| if fresh { self.person(sysadmin) } else { known.clone() };
         let (credential, subject) = match role {
             Role::Anonymous => (None, people.other.clone()),
-            Role::ReadOnly | Role::IpBound | Role::Lines => {
+            Role::ReadOnly | Role::IpBound | Role::Lines | Role::Unbound => {
                 let index = Role::RESTRICTED.iter().position(|restricted| *restricted == role).expect("one of them");
                 let token = people.restricted[index].clone();
                 (Some(Person { token, ..people.sysadmin.clone() }), people.sysadmin.clone())
@@ -244,7 +247,7 @@ struct People {
     other: Person,
     sysadmin: Person,
     /// In the order of [`Role::RESTRICTED`].
-    restricted: [Token; 3],
+    restricted: [Token; 4],
     are_used_up: bool,
 }
 
@@ -270,17 +273,21 @@ fn snapshot_of_permissions_every_route_as_every_role_s4_s5_s6() {
     let mut world = World::prepare(1);
     world.site.secure_mode = false;
     world.start_both();
-    world.set(&json!({ "expiry_warning_days": [1] })); // so that there is a history
+    world.set(&json!({ "unbound_tokens": true })); // and so there is a history
     let document = world.control_get("/api/v1/openapi.json").send().json;
     let instance = world.as_admin(Method::GET, "/api/v1/proxies").send().json["items"][0]["instance"].clone();
     let instance = instance.as_str().expect("a proxy").to_owned();
     let stage = Stage { world, instance, count: Cell::new(0) };
     let operations = Operation::all(&document);
     let sysadmin = stage.person(true);
-    let restricted =
-        [json!({ "scope": "read_only" }), json!({ "ip_ranges": ["127.0.0.0/8"] }), json!({ "restrictions": [".*"] })];
+    let restricted = [
+        json!({ "owner": sysadmin.name, "scope": "read_only" }),
+        json!({ "owner": sysadmin.name, "ip_ranges": ["127.0.0.0/8"] }),
+        json!({ "owner": sysadmin.name, "restrictions": [".*"] }),
+        json!({ "unbound": true }),
+    ];
     let restricted = restricted.map(|mut properties| {
-        (properties["label"], properties["owner"]) = (json!("restricted"), json!(sysadmin.name));
+        properties["label"] = json!("restricted");
         stage.world.new_token(&properties)
     });
     let (user, other) = (stage.person(false), stage.person(false));
@@ -295,11 +302,9 @@ fn snapshot_of_permissions_every_route_as_every_role_s4_s5_s6() {
         stage.world.wait_until_told();
         requests
     };
-    let mut table: BTreeMap<(&str, Role), Vec<(Port, bool)>> = BTreeMap::new();
+    let mut table = Table::new();
     let mut note = |request: &Prepared<'_>, reply: &Reply| {
-        // What is asked without effect is not asked about: the id of an operation lives as long as the document.
-        let id = operations.iter().find(|known| known.id == request.operation.id).map(|known| known.id.as_str());
-        let cell = table.entry((id.expect("known"), request.role)).or_default();
+        let cell = table.entry((request.operation.id.clone(), request.role)).or_default();
         cell.push((request.port, allowed(request, reply)));
     };
 
@@ -311,12 +316,8 @@ fn snapshot_of_permissions_every_route_as_every_role_s4_s5_s6() {
         note(request, &reply);
         if Role::RESTRICTED.contains(&request.role) && !request.operation.public {
             let what = format!("{} as {:?} ({:?})", request.operation.id, request.role, request.port);
-            assert_eq!(
-                (reply.status.as_u16(), reply.json["code"].as_str()),
-                (403, Some("cannot_manage")),
-                "{what}: {}",
-                reply.text
-            );
+            let refused = (reply.status.as_u16(), reply.json["code"].as_str());
+            assert_eq!(refused, (403, Some("cannot_manage")), "{what}: {}", reply.text);
         }
     }
     assert_eq!(stage.state(), before, "nothing was changed");
@@ -343,13 +344,14 @@ fn snapshot_of_permissions_every_route_as_every_role_s4_s5_s6() {
     agrees_with_the_pure_table(&operations, &table);
 }
 
-type Table<'a> = BTreeMap<(&'a str, Role), Vec<(Port, bool)>>;
+/// Whether an operation was allowed to a role, port by port.
+type Table = BTreeMap<(String, Role), Vec<(Port, bool)>>;
 
-fn printed(operations: &[Operation], table: &Table<'_>) -> String {
+fn printed(operations: &[Operation], table: &Table) -> String {
     let mut text = String::from(
         "Who may do what, as it came out when every operation was tried by every role, at the control plane and through\n\
-         the proxy (tests/end_to_end/permissions.rs). `direct`, `proxy`: there alone. `read-only`, `ip-bound` and `lines`\n\
-         are restricted tokens of a sysadmin; `S4`: while only sysadmins create tokens; `S5`: while users may use none.\n\n",
+         the proxy (tests/end_to_end/permissions.rs). `direct`, `proxy`: there alone. `read-only`, `ip-bound`, `lines`\n\
+         and `unbound` are restricted tokens of a sysadmin; `S4`: while only sysadmins create tokens; `S5`: while users may use none.\n\n",
     );
     text += &format!("{:<34}{:<25}", "operation", "action");
     text += &Role::COLUMNS.map(|(_, head)| format!("{head:<18}")).concat();
@@ -361,7 +363,7 @@ fn printed(operations: &[Operation], table: &Table<'_>) -> String {
         let (action, _, _) = row(&operation.id, &scene).expect("a row");
         let mut line = format!("{:<34}{action:<25}", operation.id);
         for (role, _) in Role::COLUMNS {
-            let cell = match table[&(operation.id.as_str(), role)][..] {
+            let cell = match table[&(operation.id.clone(), role)][..] {
                 [(_, true), (_, true)] => "yes",
                 [(_, false), (_, false)] => "-",
                 [(Port::Direct, true), _] | [_, (Port::Direct, true)] => "direct",
@@ -376,23 +378,18 @@ fn printed(operations: &[Operation], table: &Table<'_>) -> String {
 }
 
 /// The table that is asked, as the unit test of `permission.rs` prints it, says the same of each action.
-fn agrees_with_the_pure_table(operations: &[Operation], table: &Table<'_>) {
+fn agrees_with_the_pure_table(operations: &[Operation], table: &Table) {
     let source = include_str!("../../control-plane/src/permission.rs");
     let roles =
         [Role::Anonymous, Role::Lines, Role::UserOwn, Role::UserOthers, Role::SysadminOwn, Role::SysadminOthers];
     for operation in operations {
         let (action, _, _) = row(&operation.id, &Scene { subject: "", number: 0 }).expect("a row");
-        let line = source.lines().find_map(|line| {
-            line.trim()
-                .strip_prefix(action)?
-                .strip_suffix("\\n\\")
-                .or_else(|| line.trim().strip_prefix(action)?.strip_suffix("\\n\";"))
-        });
-        let cells: Vec<&str> =
-            line.unwrap_or_else(|| panic!("{action} is not in the table")).split_whitespace().collect();
+        let line = source.lines().find_map(|line| line.trim().strip_prefix(action)?.strip_prefix(' '));
+        let line = line.unwrap_or_else(|| panic!("{action} is not in the table"));
+        let cells: Vec<&str> = line.split("\\n").next().unwrap_or_default().split_whitespace().collect();
         assert_eq!(cells.len(), roles.len(), "{action}: {cells:?}");
         for (role, cell) in roles.into_iter().zip(cells) {
-            let direct = table[&(operation.id.as_str(), role)].iter().find(|(port, _)| *port == Port::Direct);
+            let direct = table[&(operation.id.clone(), role)].iter().find(|(port, _)| *port == Port::Direct);
             assert_eq!(direct.map(|(_, allowed)| *allowed), Some(cell == "yes"), "{} as {role:?}", operation.id);
         }
     }
