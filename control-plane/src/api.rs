@@ -6,6 +6,7 @@ mod credentials;
 mod error;
 mod input;
 mod openapi;
+mod plain_json;
 mod proxies;
 mod settings;
 pub(crate) mod tokens;

@@ -1,6 +1,7 @@
 //! What comes from outside: bodies, queries and paths, with errors that say what is wrong and where.
 
 use super::error::ApiError;
+use super::plain_json;
 use crate::keys::hex;
 use axum::Json;
 use axum::body::Bytes;
@@ -12,12 +13,9 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use policy::Timestamp;
 use policy::record::limits::USER_NAME_LEN_MAX;
-use serde::de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::borrow::Cow;
-use std::collections::HashSet;
-use std::fmt;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
@@ -29,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if !is_plain_json(request.headers()) {
+        if !plain_json::is_meant(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
         let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state));
@@ -41,83 +39,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if !bytes.trim_ascii_start().starts_with(b"{") {
             return Err(ApiError::BadRequest("The body must be a JSON object.".into()));
         }
-        let wrong = |error: serde_json::Error| ApiError::BadRequest(format!("The body: {error}."));
-        serde_json::from_slice::<Unambiguous>(&bytes).map_err(wrong)?;
-        serde_json::from_slice(&bytes).map(Self).map_err(wrong)
-    }
-}
-
-/// Whether a body is JSON as it stands, by its own account: in UTF-8, which JSON is by RFC 8259, and not compressed.
-fn is_plain_json(headers: &HeaderMap) -> bool {
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(Ok(content_type)), None) = (types.next().map(HeaderValue::to_str), types.next()) else {
-        return false;
-    };
-    let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
-    let of_another_charset =
-        parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("charset") && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-        });
-    media_type.trim().eq_ignore_ascii_case("application/json")
-        && !of_another_charset
-        && headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding == "identity")
-}
-
-/// JSON that every reader understands alike, and every database can store: no object with two fields of one name, no
-/// NUL. It says where, and never what: that may be a secret in the wrong place.
-struct Unambiguous;
-
-impl<'de> Deserialize<'de> for Unambiguous {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for Unambiguous {
-    type Value = Self;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self, E> {
-        if text.contains('\0') { Err(E::custom("a text must not hold the character NUL")) } else { Ok(self) }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
-        while items.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
-        let mut names = HashSet::new();
-        while let Some(name) = fields.next_key::<Cow<'de, str>>()? {
-            if !names.insert(name) {
-                return Err(de::Error::custom("a field stands there twice"));
-            }
-            fields.next_value::<Self>()?;
-        }
-        Ok(self)
+        let value = plain_json::read(&bytes).map_err(|error| ApiError::BadRequest(format!("The body: {error}.")))?;
+        Ok(Self(value))
     }
 }
 
