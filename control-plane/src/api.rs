@@ -1,6 +1,7 @@
 //! The native API, `/api/v1`: one operation a file, each with its request, errors, handler and documentation.
 
 mod assertions;
+mod audit;
 mod caller;
 mod credentials;
 mod error;
@@ -40,6 +41,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(tokens::list::list, tokens::create::create))
         .routes(routes!(tokens::show::show, tokens::edit::edit, tokens::delete::delete))
         .routes(routes!(settings::show::show, settings::change::change))
+        .routes(routes!(settings::history::history))
+        .routes(routes!(settings::version::show))
+        .routes(routes!(settings::restore::restore))
+        .routes(routes!(audit::list::list))
+        .routes(routes!(audit::list::export))
+        .routes(routes!(audit::calls::list))
+        .routes(routes!(audit::calls::export))
         .routes(routes!(proxies::list::list))
         .routes(routes!(proxies::forget::forget))
         .routes(routes!(

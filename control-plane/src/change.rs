@@ -306,8 +306,8 @@ impl<'a> Change<'a> {
             _ => error.into(),
         })?;
         let detail = json!({
-            "owner": owner.as_ref().map(|owner| &owner.name), "label": token.label, "expires_at": token.expires_at,
-            "restrictions": token.restrictions, "read_only": token.read_only, "ip_ranges": new.ip_ranges, "imported": token.imported,
+            "owner": owner.as_ref().map(|owner| &owner.name), "label": token.label,
+            "valid_from": token.valid_from, "expires_at": token.expires_at, "restrictions": token.restrictions, "read_only": token.read_only, "ip_ranges": new.ip_ranges, "imported": token.imported,
         });
         self.record(permit, &token.public_id, detail).await?;
         self.show(&token, owner.as_ref());
@@ -356,13 +356,20 @@ impl<'a> Change<'a> {
                 "ip_ranges": token.ip_ranges, "restrictions": token.restrictions,
             })
         };
-        self.record(permit, &edited.public_id, json!({ "before": seen(&token), "after": seen(&edited) })).await?;
+        let owner_name = owner.map(|owner| &owner.name);
+        let detail = json!({ "owner": owner_name, "before": seen(&token), "after": seen(&edited) });
+        self.record(permit, &edited.public_id, detail).await?;
         self.show(&edited, owner);
         Ok(edited)
     }
 
-    /// Sets the settings.
-    pub(crate) async fn set_settings(&mut self, permit: &Permit, settings: Settings) -> Result<(), ChangeError> {
+    /// Sets the settings: to those of a version of old, if one is named.
+    pub(crate) async fn set_settings(
+        &mut self,
+        permit: &Permit,
+        settings: Settings,
+        restored: Option<i64>,
+    ) -> Result<(), ChangeError> {
         expect_permit(permit, Action::ChangeSettings)?;
         let row = settings::ActiveModel {
             version: NotSet,
@@ -377,7 +384,10 @@ impl<'a> Change<'a> {
             let fields = of.as_object().into_iter().flatten();
             fields.filter(|(name, value)| other.get(name) != Some(value)).map(|(n, v)| (n.clone(), v.clone())).collect()
         };
-        let detail = json!({ "before": changed(&before, &after), "after": changed(&after, &before) });
+        let mut detail = json!({ "before": changed(&before, &after), "after": changed(&after, &before) });
+        if let Some(version) = restored {
+            detail["restored"] = version.into();
+        }
         self.record(permit, &version.to_string(), detail).await?;
         self.show_settings(settings).await
     }

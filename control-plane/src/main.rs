@@ -15,6 +15,7 @@ mod image;
 mod keys;
 mod permission;
 mod proxies;
+mod retention;
 mod serve;
 mod server;
 mod store;

@@ -8,7 +8,7 @@
 use crate::keys::hex;
 use crate::store::proxies::{ActiveModel, Column, Entity, Model};
 use crate::store::tokens::{stored, timestamp};
-use crate::{App, clock, usage};
+use crate::{App, clock, retention, usage};
 use policy::Timestamp;
 use policy::feed::{ACKNOWLEDGED_AFTER_MS, Ask};
 use sea_orm::ActiveValue::Set;
@@ -282,7 +282,7 @@ async fn keep_up_once(app: &App, first: bool) -> Result<(), DbErr> {
         app.proxies.forget_the_gone(db).await?;
         usage::forget_the_gone(&app.store).await?;
     }
-    usage::forget_old_calls(&app.store).await
+    retention::forget_the_old(&app.store).await
 }
 
 /// Should there be far too many, the one that has been silent for longest goes, and nobody waits for it any more.

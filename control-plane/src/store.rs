@@ -11,6 +11,7 @@ pub(crate) mod feed_head;
 pub(crate) mod idempotency;
 mod migration;
 pub(crate) mod proxies;
+pub(crate) mod search;
 pub(crate) mod settings;
 pub(crate) mod token_usage;
 pub(crate) mod tokens;

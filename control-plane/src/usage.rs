@@ -14,7 +14,7 @@ use policy::feed::Report;
 use policy::settings::AuditCalls;
 use policy::usage::{ADMITTED, Call, Counted, Counts, Entry, entries};
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, TransactionTrait as _,
 };
@@ -160,25 +160,6 @@ pub(crate) async fn forget_the_gone(store: &Store) -> Result<(), DbErr> {
     let since = Timestamp::from_millis(clock::now().as_millis().saturating_sub(REMEMBER_MS));
     let gone = usage_reports::Column::SeenAt.lt(stored(since));
     usage_reports::Entity::delete_many().filter(gone).exec(&store.db).await.map(|_| ())
-}
-
-/// Takes out of the audit the calls that are older than the administrator wants to keep, some at a time, so that no change
-/// waits for it for long.
-pub(crate) async fn forget_old_calls(store: &Store) -> Result<(), DbErr> {
-    let days = store.settings().0.audit_retention_days.get();
-    let kept_since = clock::now().as_millis().saturating_sub(u64::from(days) * 24 * 60 * 60 * 1000);
-    let old = || calls::Column::At.lt(stored(Timestamp::from_millis(kept_since)));
-    loop {
-        let some =
-            Query::select().column(calls::Column::Id).from(calls::Entity).and_where(old()).limit(2000).to_owned();
-        let turn = store.turn_to_record().await;
-        let deleted = calls::Entity::delete_many().filter(calls::Column::Id.in_subquery(some)).exec(&store.db).await?;
-        drop(turn);
-        if deleted.rows_affected == 0 {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// Entries as they go into the database.

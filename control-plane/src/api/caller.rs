@@ -68,6 +68,11 @@ impl Caller {
         permit(role, action, whose).ok_or(ApiError::Forbidden)
     }
 
+    /// Whether somebody else came in the name of this user.
+    pub(crate) fn is_on_behalf(&self) -> bool {
+        self.actor_id.is_some()
+    }
+
     /// Whose a thing of this user is. What is nobody's is somebody else's.
     pub(crate) fn whose(&self, owner_id: Option<i64>) -> Whose {
         if owner_id == Some(self.user.id) { Whose::Own } else { Whose::Others }

@@ -1,5 +1,6 @@
 //! Refusals of the API. Two audiences, two messages: the caller gets a problem, the log gets the cause.
 
+use super::settings::LockOut;
 use crate::change::ChangeError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -32,6 +33,8 @@ pub(crate) enum ApiError {
     BodyTimeout,
     /// Some settings cannot be.
     InvalidSettings(Vec<Invalid>),
+    /// Under these settings the caller could not come again.
+    WouldLockYouOut(Vec<LockOut>),
     /// Restrictions of a token that cannot be read (L7).
     InvalidRestrictions(Vec<SyntaxError>),
     /// Tokens are not edited (S7).
@@ -106,6 +109,16 @@ impl ApiError {
                 };
                 let told = told(400, "invalid_settings", "Some settings cannot be; nothing was changed.");
                 Told { errors: errors.into_iter().map(fault).collect(), ..told }
+            }
+            Self::WouldLockYouOut(reasons) => {
+                let fault =
+                    |LockOut { setting, detail }| Fault { detail, pointer: format!("#/{setting}"), place: None };
+                let told = told(
+                    409,
+                    "would_lock_you_out",
+                    "You could not do this again: see `errors`. Nothing was changed; `?force=true` does it all the same.",
+                );
+                Told { errors: reasons.into_iter().map(fault).collect(), ..told }
             }
             Self::InvalidRestrictions(errors) => {
                 let fault = |error: SyntaxError| Fault {

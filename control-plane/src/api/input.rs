@@ -175,6 +175,11 @@ pub(crate) struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// These, and where it goes on.
+    pub(crate) fn new(items: Vec<T>, next: Option<i64>) -> Self {
+        Self { items, next }
+    }
+
     /// The page that `limit` of these rows are; one row more than that was asked for, to see whether there is more.
     pub(crate) fn of<R>(
         mut rows: Vec<R>,

@@ -242,13 +242,14 @@ impl MigrationTrait for Administration {
         for (name, table, columns) in [
             ("idempotency_at", "idempotency", ["at"].as_slice()),
             ("token_usage_last_at", "token_usage", &["last_at", "token_id"]),
+            // Read in the order of (time, id): in SQLite the id stands at the end of every index.
             ("audit_at", "audit", &["at"]),
-            ("audit_actor", "audit", &["actor", "id"]),
-            ("audit_subject", "audit", &["subject", "id"]),
-            ("audit_action", "audit", &["action", "id"]),
-            ("calls_user", "calls", &["user", "id"]),
-            ("calls_token", "calls", &["token", "id"]),
-            ("calls_outcome", "calls", &["outcome", "id"]),
+            ("audit_actor", "audit", &["actor", "at"]),
+            ("audit_subject", "audit", &["subject", "at"]),
+            ("audit_action", "audit", &["action", "at"]),
+            ("calls_user", "calls", &["user", "at"]),
+            ("calls_token", "calls", &["token", "at"]),
+            ("calls_outcome", "calls", &["outcome", "at"]),
         ] {
             let mut index = Index::create().name(name).table(table).to_owned();
             for column in columns {

@@ -14,10 +14,12 @@
 
 mod field;
 mod keys;
+mod shape;
 mod types;
 
 pub use field::Invalid;
 pub use keys::FilterKeys;
+pub use shape::{Described, Shape};
 pub use types::{
     Age, Audience, AuditCalls, EncodedSlashes, Facade, ForeignCredentials, Identity, IpRulesApplyTo, Number,
     OnBehalfOf, PasswordCheck, Passwords, PathPrefix, TokenSchemes, Url, UserName, Validity, names_hold,
@@ -37,13 +39,13 @@ pub const JSON_LEN_MAX: usize = 128 * 1024;
 /// (1,000 of 34 bytes), and the keys.
 pub const SETTINGS_LEN_MAX: usize = JSON_LEN_MAX + 34 * 1000 + 16 * 1024;
 
-/// The table of settings: name, type, default.
+/// The table of settings: name, what it is for, type, default.
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr,)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr,)+) => {
         /// All settings. Defaults are the product's.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub struct Settings {
-            $($(#[$doc])* pub $name: $type,)+
+            $($(#[doc = $doc])+ pub $name: $type,)+
         }
 
         impl Default for Settings {
@@ -55,6 +57,15 @@ macro_rules! settings {
         impl Settings {
             /// The names of all settings.
             pub const NAMES: &[&str] = &[$(stringify!($name),)+];
+
+            /// All settings, for those who describe them to others.
+            pub fn described() -> Vec<Described> {
+                alloc::vec![$(Described {
+                    name: stringify!($name),
+                    about: concat!($($doc),+),
+                    shape: <$type as Field>::shape(),
+                },)+]
+            }
 
             /// These settings with some of them changed, checked as a whole. `null` is a value where there is none,
             /// such as no limit; a setting that is not named stays.

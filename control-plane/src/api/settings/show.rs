@@ -1,5 +1,6 @@
 //! `GET /api/v1/settings`: the settings in force. Sysadmins only.
 
+use super::schema::SettingsDocument;
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
@@ -18,7 +19,10 @@ use std::sync::Arc;
     path = "/api/v1/settings",
     operation_id = "show_settings",
     tag = "settings",
-    responses((status = 200, description = "All settings.", body = Object, headers(("ETag" = String))), Refusals),
+    responses(
+        (status = 200, description = "All settings.", body = SettingsDocument, headers(("ETag" = String))),
+        Refusals,
+    ),
 )]
 pub(crate) async fn show(State(app): State<Arc<App>>, caller: Caller) -> Result<Versioned<Value>, ApiError> {
     caller.may(Action::ShowSettings, Whose::Others)?;

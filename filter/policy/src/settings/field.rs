@@ -1,6 +1,8 @@
 //! How a setting is read from JSON: each by its own rule, and every error with the place where it is.
 
+use super::shape::Shape;
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,6 +34,9 @@ impl Invalid {
 pub(super) trait Field: Sized {
     /// Reads one; every error is given, not only the first.
     fn read(value: &Value) -> Result<Self, Vec<Invalid>>;
+
+    /// What it can be.
+    fn shape() -> Shape;
 }
 
 /// A type of which a setting can hold a list.
@@ -44,11 +49,19 @@ impl Field for bool {
     fn read(value: &Value) -> Result<Self, Vec<Invalid>> {
         value.as_bool().ok_or_else(|| Invalid::here("must be true or false"))
     }
+
+    fn shape() -> Shape {
+        Shape::Boolean
+    }
 }
 
 impl<T: Field> Field for Option<T> {
     fn read(value: &Value) -> Result<Self, Vec<Invalid>> {
         if value.is_null() { Ok(None) } else { T::read(value).map(Some) }
+    }
+
+    fn shape() -> Shape {
+        Shape::OrNull(Box::new(T::shape()))
     }
 }
 
@@ -66,6 +79,10 @@ impl<T: Item> Field for Vec<T> {
             }
         }
         if errors.is_empty() { Ok(items) } else { Err(errors) }
+    }
+
+    fn shape() -> Shape {
+        Shape::List { of: Box::new(T::shape()), len_max: T::LIST_LEN_MAX }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The types of the settings: each a set of values that mean something, and nothing else.
 
 use super::field::{Field, Invalid, Item, text};
+use super::shape::Shape;
 use crate::IpRule;
+use crate::record::limits::USER_NAME_LEN_MAX;
 use crate::record::{check_user_name, same_ignoring_case};
 use crate::site::is_plain_path;
 use alloc::format;
@@ -36,6 +38,10 @@ macro_rules! choice {
                     $(Some($text) => Ok(Self::$variant),)+
                     _ => Err(Invalid::here(concat!("must be one of", $(" ", $text,)+))),
                 }
+            }
+
+            fn shape() -> Shape {
+                Shape::Choice(&[$($text,)+])
             }
         }
     };
@@ -180,14 +186,23 @@ impl Field for IpRule {
         let text = value.as_str().ok_or_else(|| Invalid::here("must be a text in quotes"))?;
         text.parse().map_err(|error: crate::address::IpRuleError| Invalid::here(error.to_string()))
     }
+
+    fn shape() -> Shape {
+        Shape::Text { pattern: "^[0-9A-Fa-f:. ]+(/[0-9]+|-[0-9A-Fa-f:. ]+)?$", len_max: 100 }
+    }
 }
 
-/// A type that is written as a text: its field, and its form in JSON and in the snapshot.
+/// A type that is written as a text, of this pattern and this length at most: its field, and its form in JSON and in the
+/// snapshot.
 macro_rules! as_text {
-    ($name:ident) => {
+    ($name:ident, $pattern:literal, $len_max:expr) => {
         impl Field for $name {
             fn read(value: &Value) -> Result<Self, Vec<Invalid>> {
                 text(value)
+            }
+
+            fn shape() -> Shape {
+                Shape::Text { pattern: $pattern, len_max: $len_max }
             }
         }
 
@@ -226,7 +241,7 @@ impl fmt::Display for UserName {
     }
 }
 
-as_text!(UserName);
+as_text!(UserName, r"^[^/\\%]+$", USER_NAME_LEN_MAX);
 
 impl Item for UserName {
     const LIST_LEN_MAX: usize = 500; // exceptions; a rule for thousands of people is another rule
@@ -258,7 +273,7 @@ impl TryFrom<&str> for PathPrefix {
     type Error = &'static str;
 
     fn try_from(text: &str) -> Result<Self, &'static str> {
-        if is_plain_path(text) && text.len() <= 1000 {
+        if is_plain_path(text) && text.len() <= PATH_LEN_MAX {
             Ok(Self(text.into()))
         } else {
             Err("must begin with a slash, hold no `;`, `%`, `?`, `#`, doubled slashes or names with a leading dot, \
@@ -273,7 +288,7 @@ impl fmt::Display for PathPrefix {
     }
 }
 
-as_text!(PathPrefix);
+as_text!(PathPrefix, "^/", PATH_LEN_MAX);
 
 impl Item for PathPrefix {
     const LIST_LEN_MAX: usize = 100; // read one by one with each request that they concern
@@ -321,7 +336,7 @@ impl fmt::Display for Age {
     }
 }
 
-as_text!(Age);
+as_text!(Age, "^[0-9]+[smhd]$", 21);
 
 /// For how long a token may be made to work (S1). Months are calendar months.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -364,7 +379,7 @@ impl fmt::Display for Validity {
     }
 }
 
-as_text!(Validity);
+as_text!(Validity, "^(never|6m|1y|2y|[0-9]+d)$", 5);
 
 /// Digits alone: no sign, no space.
 fn number(text: &str) -> Option<u64> {
@@ -398,7 +413,7 @@ impl TryFrom<&str> for Audience {
         if text.eq_ignore_ascii_case(Self::CONTROL_PLANE) {
             return Err("must not be the control plane's own audience");
         }
-        if (1..=200).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if (1..=AUDIENCE_LEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
             Ok(Self(text.into()))
         } else {
             Err("must have 1 to 200 printable ASCII characters without spaces")
@@ -412,7 +427,7 @@ impl fmt::Display for Audience {
     }
 }
 
-as_text!(Audience);
+as_text!(Audience, "^[!-~]+$", AUDIENCE_LEN_MAX);
 
 /// An address on the web that is shown to people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -434,7 +449,7 @@ impl TryFrom<&str> for Url {
         let begins = host.is_some_and(|host| host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['));
         let plain =
             |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\' | '`' | '{' | '}' | '|' | '^');
-        if begins && text.len() <= 2000 && text.chars().all(plain) {
+        if begins && text.len() <= URL_LEN_MAX && text.chars().all(plain) {
             Ok(Self(text.into()))
         } else {
             Err("must be an address that begins with https:// or http://, of at most 2,000 ASCII characters")
@@ -448,7 +463,7 @@ impl fmt::Display for Url {
     }
 }
 
-as_text!(Url);
+as_text!(Url, "^https?://", URL_LEN_MAX);
 
 /// A whole number within limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -486,8 +501,17 @@ impl<const MIN: u32, const MAX: u32> Field for Number<MIN, MAX> {
         let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).and_then(Self::new);
         number.ok_or_else(|| Invalid::here(format!("must be a whole number from {MIN} to {MAX}")))
     }
+
+    fn shape() -> Shape {
+        Shape::Integer { min: MIN, max: MAX }
+    }
 }
 
 impl<const MIN: u32, const MAX: u32> Item for Number<MIN, MAX> {
     const LIST_LEN_MAX: usize = 20;
 }
+
+/// Bytes that such texts may have.
+const PATH_LEN_MAX: usize = 1000;
+const AUDIENCE_LEN_MAX: usize = 200;
+const URL_LEN_MAX: usize = 2000; // what every browser takes
