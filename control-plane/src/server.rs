@@ -79,17 +79,21 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct TrustedProxies(pub(crate) Vec<IpRule>);
 
 impl TrustedProxies {
+    /// Whether this is one of them.
+    pub(crate) fn trust(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|rule| rule.contains(address))
+    }
+
     /// The address of the client: the other end of the connection, or, as long as that is a proxy that is trusted, whom it
     /// names; `None`: it names nobody in particular.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
-        let trusted = |address: IpAddr| self.0.iter().any(|rule| rule.contains(address));
         let named: Vec<&[u8]> = headers
             .get_all("x-forwarded-for")
             .iter()
             .flat_map(|value| value.as_bytes().split(|b| *b == b','))
             .collect();
         let (mut client, mut named) = (peer, named.into_iter().rev());
-        while trusted(client) {
+        while self.trust(client) {
             let Some(next) = named.next() else {
                 break;
             };

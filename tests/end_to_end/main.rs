@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `using_a_token` | who is admitted, refused, passed on; what the backend receives (U1 … U15) |
 //! | `settings` | every setting, by what it does to requests |
+//! | `settings_history` | every version of the settings, restoring one, and no change by accident that locks out (S9) |
+//! | `audit` | every change leaves its record (A1, A5); search, export and retention (A4) |
 //! | `addresses` | from where requests may come (S2, L9) |
 //! | `identity` | who the backend is told is calling (U6), and on whose behalf (U7) |
 //! | `restrictions` | for which requests a restricted token works (L1 to L8) |
@@ -30,6 +32,7 @@
 
 mod addresses;
 mod border;
+mod audit;
 mod clients;
 mod commands;
 mod control_plane_faults;
@@ -47,6 +50,7 @@ mod proxy_faults;
 mod restrictions;
 mod secrets;
 mod settings;
+mod settings_history;
 mod tls;
 mod usage;
 mod using_a_token;

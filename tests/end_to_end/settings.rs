@@ -34,7 +34,7 @@ fn u3_token_schemes_say_under_which_scheme_a_token_is_accepted() {
     let imported = world.import_token("token0987654321", "alice");
     for (schemes, basic, bearer) in [("basic", 200, 401), ("bearer", 401, 200), ("both", 200, 200)] {
         // Only under the scheme that is accepted now can it be changed again.
-        let change = world.control_call(Method::PATCH, "/api/v1/settings");
+        let change = world.control_call(Method::PATCH, "/api/v1/settings?force=true");
         let admin = world.admin_token();
         let change = if schemes == "both" { change.bearer(&admin) } else { change.basic("admin", &admin) };
         assert_eq!(change.json(&json!({ "token_schemes": schemes })).send().status, 200);

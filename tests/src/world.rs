@@ -146,6 +146,11 @@ impl World {
         self.proxy.kill();
     }
 
+    /// The control plane's process id.
+    pub fn control_plane_id(&self) -> u32 {
+        self.control_plane.as_ref().expect("a running control plane").id()
+    }
+
     /// Asks the control plane to stop; whether it did by itself.
     pub fn stop_control_plane(&mut self) -> bool {
         self.control_plane.take().expect("a running control plane").stop(Duration::from_secs(10))
@@ -217,9 +222,9 @@ impl World {
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
     }
 
-    /// Changes settings, and waits until they are in force.
+    /// Changes settings, as an administrator who knows what they do, and waits until they are in force.
     pub fn set(&self, settings: &Value) {
-        let reply = self.as_admin(Method::PATCH, "/api/v1/settings").json(settings).send();
+        let reply = self.as_admin(Method::PATCH, "/api/v1/settings?force=true").json(settings).send();
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
         self.wait_until_told();
     }

@@ -89,9 +89,13 @@ impl FromRequestParts<Arc<App>> for Caller {
         }
         let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
         let address = peer.and_then(|peer| app.trusted_proxies.client(peer, &parts.headers));
-        let admitted = match asserted(&parts.headers, app, now)? {
-            Some(admitted) => admitted,
-            None => judged(parts, app, address, now)?,
+        let (admitted, address) = match asserted(&parts.headers, app, now)? {
+            // The one at the other end is a proxy: unless it is trusted to name its client, nobody knows where that is.
+            Some(admitted) => {
+                let is_trusted = peer.is_some_and(|peer| app.trusted_proxies.trust(peer));
+                (admitted, address.filter(|_| is_trusted))
+            }
+            None => (judged(parts, app, address, now)?, address),
         };
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
         known(admitted, request_id, address, &app.store, now).await
