@@ -177,7 +177,7 @@ fn a1_a5_every_route_that_changes_something_leaves_one_record_of_who_did_what() 
     assert!(world.stop_control_plane());
     world.rows(&format!(
         "insert into proxies (instance, name, first_seen_at, seen_at, trusts_ms, version, workers) \
-         values ('{LOST_PROXY}', 'gone', 0, (unixepoch() - 3600) * 1000, 600000, '0.1.0', 1)"
+         values ('{LOST_PROXY}', 'gone', 0, (unixepoch() - 3600) * 1000, null, '0.1.0', 1)"
     ));
     world.start_control_plane();
     let admin_id = read(&world, "/api/v1/tokens")["items"][0]["id"].clone();
@@ -214,7 +214,6 @@ fn a1_a5_every_route_that_changes_something_leaves_one_record_of_who_did_what() 
         let revision = world.control_get("/readyz").send().json["revision"].clone();
         assert_eq!(record["revision"], revision, "{route}: of that change");
         assert!(record["at"].as_str().is_some_and(|at| at > in_seconds(-20).as_str()), "{record}");
-        // The same once more changes nothing that is not recorded.
         assert!(!record.to_string().contains("s3cret"));
     }
 
@@ -342,9 +341,11 @@ fn a4_users_see_their_own_calls_and_sysadmins_find_all_in_bounded_pages() {
     let started = Instant::now();
     let (rare, pages) = all(&world, "/api/v1/audit/calls?user=bob&outcome=token_expired");
     println!("{pages} pages in {:?}", started.elapsed());
-    assert_eq!((rare.len(), pages), (2, 1), "along the rarer index or not: {rare:?}");
+    assert_eq!((rare.len(), pages), (2, 3), "10,000 rows are looked at for a page: {rare:?}");
+    let (rare, pages) = all(&world, "/api/v1/audit/calls?outcome=token_expired");
+    assert_eq!((rare.len(), pages), (2, 1), "one filter goes straight to what it finds");
     let (rare, pages) = all(&world, "/api/v1/audit/calls?user=bob&proxy=other");
-    assert_eq!((rare.len(), pages), (0, 3), "10,000 rows are looked at for a page");
+    assert_eq!((rare.len(), pages), (0, 3));
     let (some, pages) = all(&world, "/api/v1/audit/calls?user=bob&proxy=edge&outcome=token_expired&limit=1");
     assert!(some.len() == 2 && pages >= 3, "{pages}");
     let first = &some[0];
@@ -359,7 +360,7 @@ fn a4_users_see_their_own_calls_and_sysadmins_find_all_in_bounded_pages() {
     for filters in ["", "&user=bob", "&token=t-bob", "&outcome=token_expired"] {
         let page = read(&world, &format!("/api/v1/audit/calls?limit=1&to={at}{filters}"));
         let older = &page["items"][0];
-        assert!(older["at"].as_str() < Some(at.as_str()) && older["user"] == "bob", "{filters}: {page}");
+        assert!(older["id"].as_i64() > first["id"].as_i64() && older["user"] == "bob", "{filters}: {page}");
     }
     let (everything, _) = all(&world, "/api/v1/audit/calls?limit=1000&user=bob");
     let ids: BTreeSet<_> = everything.iter().map(|call| call["id"].as_i64()).collect();

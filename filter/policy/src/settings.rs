@@ -142,7 +142,7 @@ settings! {
     prune_expired_days: Option<Number<1, 3650>> = Some(PRUNING),
     /// Which calls are audited (A2).
     audit_calls: AuditCalls = AuditCalls::Tokens,
-    /// For how many days the audit is kept.
+    /// For how many days the audit is kept: calls, and changes but for those of the settings, which are their history.
     audit_retention_days: Number<1, 3650> = RETENTION,
     /// Whether proxies log calls (A3).
     log_calls: bool = true,

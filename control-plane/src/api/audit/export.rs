@@ -17,6 +17,9 @@ use std::future::ready;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
+/// Why a row cannot be read or written.
+type Cause = Box<dyn Error + Send + Sync>;
+
 /// Rows that are read at a time.
 const ROWS: u64 = 1000;
 
@@ -64,10 +67,11 @@ where
             Ok((Bytes::from(format.lines(found.rows, view)?), found.next))
         };
         // An error breaks the connection, so that nobody takes what came for the whole.
-        let (lines, next) = page.await.inspect_err(|error: &Box<dyn Error + Send + Sync>| {
+        let page: Result<_, Cause> = page.await;
+        if let Err(error) = &page {
             tracing::error!(%error, "an export broke off");
-        })?;
-        Ok::<_, Box<dyn Error + Send + Sync>>(Some((lines, (app, search, next))))
+        }
+        page.map(|(lines, next)| Some((lines, (app, search, next))))
     });
     let body = Body::from_stream(stream::once(ready(Ok(Bytes::from(begin)))).chain(rest));
     let (media_type, extension) = match format {
@@ -79,18 +83,14 @@ where
 }
 
 impl Format {
-    fn header<V: Line>(self) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    fn header<V: Line>(self) -> Result<Vec<u8>, Cause> {
         match self {
             Self::Jsonl => Ok(Vec::new()),
             Self::Csv => table([V::HEADER.iter().map(|name| (*name).to_owned()).collect()]),
         }
     }
 
-    fn lines<R, V: Line>(
-        self,
-        rows: Vec<R>,
-        view: fn(R) -> Result<V, ApiError>,
-    ) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    fn lines<R, V: Line>(self, rows: Vec<R>, view: fn(R) -> Result<V, ApiError>) -> Result<Vec<u8>, Cause> {
         let views = rows.into_iter().map(view).collect::<Result<Vec<V>, _>>();
         let views = views.map_err(|error| format!("a row cannot be read: {error:?}"))?;
         match self {
@@ -107,7 +107,7 @@ impl Format {
     }
 }
 
-fn table(rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+fn table(rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, Cause> {
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     for row in rows {
         writer.write_record(row)?;
