@@ -38,6 +38,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(openapi::serve))
         .routes(routes!(users::list::list, users::create::create))
         .routes(routes!(users::show::show, users::edit::edit, users::delete::delete))
+        .routes(routes!(users::password::set, users::password::delete))
         .routes(routes!(tokens::list::list, tokens::create::create))
         .routes(routes!(tokens::show::show, tokens::edit::edit, tokens::delete::delete))
         .routes(routes!(settings::show::show, settings::change::change))

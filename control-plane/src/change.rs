@@ -13,11 +13,13 @@
 use crate::clock;
 use crate::fault;
 use crate::image::{Effect, ImageError};
+use crate::passwords::RightBy;
 use crate::permission::{Action, Permit};
 use crate::store::{Store, audit, credentials, feed_head, random_number, settings, tokens, users};
 use policy::credential::BackendCredential;
 use policy::record::{PROGRAM, folded};
 use policy::restrictions;
+use policy::settings::PasswordCheck;
 use policy::{DenyReason, FilterKeys, IpRule, KeyedHash, Settings, Timestamp};
 use sea_orm::ActiveValue::{self, NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
@@ -34,8 +36,16 @@ use tokio::sync::OwnedMutexGuard;
 pub(crate) enum Author {
     /// The program by itself.
     Program,
-    /// A user who came with a token; or, if `actor_id` is there, on whose behalf that user came.
-    Caller { user_id: i64, actor_id: Option<i64>, token_id: String, request_id: Option<String> },
+    /// A user who came with this; or, if `actor_id` is there, on whose behalf that user came.
+    Caller { user_id: i64, actor_id: Option<i64>, came_with: CameWith, request_id: Option<String> },
+}
+
+/// With what a caller came.
+#[derive(Clone, Debug)]
+pub(crate) enum CameWith {
+    /// The token with this public id.
+    Token(String),
+    Password(RightBy),
 }
 
 /// The author as the audit names one.
@@ -74,6 +84,8 @@ pub(crate) enum ChangeError {
     Seal,
     #[error("the caller may not any more: {0:?}")]
     Denied(DenyReason),
+    #[error("the caller's password is none any more")]
+    PasswordChanged,
     #[error("the owner is no user any more")]
     OwnerGone,
     #[error("this is the last sysadmin")]
@@ -259,6 +271,7 @@ impl<'a> Change<'a> {
         let mut row: users::ActiveModel = user.clone().into();
         row.name_folded = Set(None);
         row.email_folded = Set(None);
+        row.password_hash = Set(None);
         let deleted = users::Entity::update(row).exec(&self.transaction).await?;
         credentials::Entity::delete_by_id(user.id).exec(&self.transaction).await?;
         self.record(permit, &user.name, json!({ "tokens": tokens.len() })).await?;
@@ -267,6 +280,26 @@ impl<'a> Change<'a> {
             self.show(&token, Some(&deleted));
         }
         Ok(())
+    }
+
+    /// Sets a user's local password, or with `None` takes it away.
+    pub(crate) async fn set_password(
+        &mut self,
+        permit: &Permit,
+        user: users::Model,
+        hash: Option<String>,
+    ) -> Result<users::Model, ChangeError> {
+        expect_permit(permit, Action::SetPassword)?;
+        let mut row: users::ActiveModel = user.clone().into();
+        row.password_hash = Set(hash);
+        let edited = users::Entity::update(row).exec(&self.transaction).await?;
+        let taken = user.password_hash.is_some() && edited.password_hash.is_none();
+        if taken && user.sysadmin && !self.sysadmin_token_besides(tokens::Column::Id.is_not_null()).await? {
+            return Err(ChangeError::LastSysadminToken);
+        }
+        let seen = |user: &users::Model| json!({ "password": user.password_hash.is_some() });
+        self.record(permit, &edited.name, json!({ "before": seen(&user), "after": seen(&edited) })).await?;
+        Ok(edited)
     }
 
     /// Creates a token.
@@ -377,7 +410,15 @@ impl<'a> Change<'a> {
             at: Set(tokens::stored(self.now)),
             document: Set(settings.to_json().to_string()),
         };
-        let before = self.store.settings().0.to_json();
+        let present = self.store.settings();
+        let (local, new) = (PasswordCheck::Local, settings.password_check);
+        if present.0.password_check == local
+            && new != local
+            && !self.way_in_besides(tokens::Column::Id.is_not_null(), None, new).await?
+        {
+            return Err(ChangeError::LastSysadminToken);
+        }
+        let before = present.0.to_json();
         let version = settings::Entity::insert(row).exec(&self.transaction).await?.last_insert_id;
         let after = settings.to_json();
         let changed = |of: &Json, other: &Json| -> Json {
@@ -497,14 +538,24 @@ impl<'a> Change<'a> {
         if others.is_none() {
             return Err(ChangeError::LastSysadmin);
         }
-        let with_token = self.sysadmin_token_besides(tokens::Column::OwnerId.ne(user.id)).await?;
-        if with_token { Ok(()) } else { Err(ChangeError::LastSysadminToken) }
+        let check = self.store.settings().0.password_check;
+        let way_in = self.way_in_besides(tokens::Column::OwnerId.ne(user.id), Some(user.id), check).await?;
+        if way_in { Ok(()) } else { Err(ChangeError::LastSysadminToken) }
     }
 
-    /// Whether a sysadmin has a token that works, among those that are left: without one nobody could administer any
-    /// more.
+    /// Whether a sysadmin has a token that works, among those that are left, or a local password.
     async fn sysadmin_token_besides(&self, left: Expr) -> Result<bool, DbErr> {
+        self.way_in_besides(left, None, self.store.settings().0.password_check).await
+    }
+
+    /// Whether a sysadmin besides this one has a local password, or one a token that works among those that are left:
+    /// without either nobody could administer any more. (What the backend says of anybody's password nobody knows.)
+    async fn way_in_besides(&self, left: Expr, besides: Option<i64>, check: PasswordCheck) -> Result<bool, DbErr> {
         let sysadmins = active_sysadmins().all(&self.transaction).await?;
+        let signs_in = |user: &users::Model| user.password_hash.is_some() && Some(user.id) != besides;
+        if check == PasswordCheck::Local && sysadmins.iter().any(signs_in) {
+            return Ok(true);
+        }
         let candidates = tokens::Entity::find()
             .filter(tokens::Column::OwnerId.is_in(sysadmins.iter().map(|user| user.id)))
             .filter(left)
@@ -593,12 +644,27 @@ async fn who(
     store: &Store,
     now: Timestamp,
 ) -> Result<(Actor, Option<users::Model>), ChangeError> {
-    let (user_id, actor_id, token_id, request_id) = match author {
+    let (user_id, actor_id, came_with, request_id) = match author {
         Author::Program => {
             let actor = Actor { name: PROGRAM.into(), token_id: None, request_id: None, on_behalf_of: None };
             return Ok((actor, None));
         }
-        Author::Caller { user_id, actor_id, token_id, request_id } => (user_id, actor_id, token_id, request_id),
+        Author::Caller { user_id, actor_id, came_with, request_id } => (user_id, actor_id, came_with, request_id),
+    };
+    let token_id = match came_with {
+        CameWith::Token(token_id) => token_id,
+        CameWith::Password(right_by) => {
+            let user = users::Entity::find_by_id(user_id).one(transaction).await?;
+            let user = user.filter(|user| user.name_folded.is_some()).ok_or(ChangeError::PasswordChanged)?;
+            if user.suspended {
+                return Err(ChangeError::Denied(DenyReason::UserSuspended));
+            }
+            if !right_by.still_stands(&user, store.settings().0.password_check) {
+                return Err(ChangeError::PasswordChanged);
+            }
+            let name = user.name.clone();
+            return Ok((Actor { name, token_id: None, request_id, on_behalf_of: None }, Some(user)));
+        }
     };
     let gone = || ChangeError::Denied(DenyReason::TokenDeleted);
     let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(transaction).await?;

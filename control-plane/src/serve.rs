@@ -5,6 +5,7 @@ use crate::keys::{self, KeyError, MasterKey};
 use crate::permission::{Action, Permit, Role, Whose, permit};
 use crate::proxies::{self, Proxies};
 use crate::server::TrustedProxies;
+use crate::sign_in::{SignIn, SignInStartError, records};
 use crate::store::{OpenError, Store, users};
 use crate::usage::{self, OwnCalls};
 use crate::{api, feed, server, tls};
@@ -29,6 +30,7 @@ pub(crate) struct App {
     pub(crate) proxies: Proxies,
     pub(crate) assertions: api::Assertions,
     pub(crate) own_calls: OwnCalls,
+    pub(crate) sign_in: SignIn,
     /// Whether tokens stay as they were made (S7).
     pub(crate) secure_mode: bool,
     pub(crate) trusted_proxies: TrustedProxies,
@@ -61,6 +63,8 @@ pub(crate) enum ServeError {
     FirstStart(#[from] ChangeError),
     #[error("cannot write {path}: {source}")]
     AdminToken { path: PathBuf, source: io::Error },
+    #[error("nobody could sign in: {0}")]
+    SignIn(#[from] SignInStartError),
     #[error("the server: {0}")]
     Server(#[from] io::Error),
 }
@@ -89,6 +93,7 @@ pub(crate) async fn serve(
         proxies,
         assertions: api::Assertions::default(),
         own_calls: OwnCalls::default(),
+        sign_in: SignIn::new()?,
         secure_mode,
         trusted_proxies,
         stop: stopping,
@@ -107,9 +112,11 @@ pub(crate) async fn serve(
         () = server::accept(listener, tls, router, &app) => {}
         () = app.store.keep_image_trusted() => {}
         () = usage::keep_writing(&app) => {}
+        () = records::keep_writing(&app) => {}
         () = proxies::keep_up(&app) => {}
     }
     usage::write_own(&app).await;
+    records::write_numbers(&app).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -159,7 +166,8 @@ async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn own_permit(action: Action) -> Result<Permit, ChangeError> {
+/// A permit for what the program does by itself.
+pub(crate) fn own_permit(action: Action) -> Result<Permit, ChangeError> {
     permit(Role::Sysadmin, action, Whose::Own).ok_or(ChangeError::WrongPermit(action))
 }
 

@@ -1,20 +1,21 @@
-//! Who is calling: a token, judged by the very function that judges in the proxies; or a proxy's word for one that it
-//! has judged, in an assertion.
+//! Who is calling: a token, judged by the very function that judges in the proxies; a proxy's word for one that it has
+//! judged, in an assertion; or a user with a password, which is looked at once all these rules let it pass.
 
 use super::REQUEST_ID;
 use super::error::ApiError;
 use crate::App;
-use crate::change::{Author, Change};
+use crate::change::{Author, CameWith, Change};
 use crate::clock;
 use crate::image::Image;
 use crate::permission::{Action, Permit, Role, Whose, permit};
 use crate::server::Peer;
+use crate::sign_in::{self, Coming};
 use crate::store::{Store, tokens, users};
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use policy::assertion::AssertionError;
-use policy::credential::Credential;
+use policy::credential::{Credential, Secret};
 use policy::headers::ASSERTION;
 use policy::record::same_ignoring_case;
 use policy::restrictions::{Body, Set};
@@ -29,17 +30,17 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A user who came with a token that was admitted, or on whose behalf somebody did.
+/// A user who came with a token that was admitted, or on whose behalf somebody did; or with the right password.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) user: users::Model,
     /// Who came, if that is somebody else.
     actor_id: Option<i64>,
-    token_id: String,
-    request_id: Option<String>,
+    pub(crate) came_with: CameWith,
+    pub(crate) request_id: Option<String>,
     /// Where the caller is, if that is known.
     pub(crate) address: Option<IpAddr>,
-    /// Under which scheme the token came; `None`: only the proxy knows.
+    /// Under which scheme the credential came; `None`: only the proxy knows.
     pub(crate) scheme: Option<Scheme>,
 }
 
@@ -48,18 +49,20 @@ pub(crate) struct Caller {
 pub(crate) enum Scheme {
     Basic,
     Bearer,
+    /// By Basic, but no token: a password.
+    Password,
 }
 
 impl Caller {
     /// Begins a change by this caller, and gives the caller as it is now that the change has begun: what was read
     /// before may have been revoked meanwhile.
     pub(crate) async fn begin(self, store: &Store) -> Result<(Change<'_>, Self), ApiError> {
-        let Self { user, actor_id, token_id, request_id, address, scheme } = self;
-        let (author_token, author_request) = (token_id.clone(), request_id.clone());
-        let author = Author::Caller { user_id: user.id, actor_id, token_id: author_token, request_id: author_request };
+        let Self { user, actor_id, came_with, request_id, address, scheme } = self;
+        let (author_came, author_request) = (came_with.clone(), request_id.clone());
+        let author = Author::Caller { user_id: user.id, actor_id, came_with: author_came, request_id: author_request };
         let change = Change::begin(store, author).await?;
         let user = change.caller().cloned().ok_or(ApiError::CredentialsRequired)?;
-        Ok((change, Self { user, actor_id, token_id, request_id, address, scheme }))
+        Ok((change, Self { user, actor_id, came_with, request_id, address, scheme }))
     }
 
     /// Asks the table of permissions for the caller.
@@ -89,17 +92,35 @@ impl FromRequestParts<Arc<App>> for Caller {
         }
         let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
         let address = peer.and_then(|peer| app.trusted_proxies.client(peer, &parts.headers));
-        let (admitted, address) = match asserted(&parts.headers, app, now)? {
+        let (presented, address) = match asserted(&parts.headers, app, now)? {
             // The one at the other end is a proxy: unless it is trusted to name its client, nobody knows where that is.
             Some(admitted) => {
                 let is_trusted = peer.is_some_and(|peer| app.trusted_proxies.trust(peer));
-                (admitted, address.filter(|_| is_trusted))
+                (Presented::Token(admitted), address.filter(|_| is_trusted))
             }
             None => (judged(parts, app, address, now)?, address),
         };
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        known(admitted, request_id, address, &app.store, now).await
+        match presented {
+            Presented::Token(admitted) => known(admitted, request_id, address, &app.store, now).await,
+            Presented::Password { name, password } => {
+                let coming = Coming { name: &name, password: &password, address, request_id: request_id.as_deref() };
+                let (user, right_by) = sign_in::sign_in(app, coming).await?;
+                let (came_with, scheme) = (CameWith::Password(right_by), Some(Scheme::Password));
+                Ok(Self { user, actor_id: None, came_with, request_id, address, scheme })
+            }
+        }
     }
+}
+
+/// What the rules let pass.
+enum Presented {
+    Token(Admitted),
+    /// What is no token, by Basic; nobody has looked at it yet.
+    Password {
+        name: Vec<u8>,
+        password: Secret,
+    },
 }
 
 /// What an assertion or a verdict of our own says.
@@ -137,7 +158,7 @@ fn asserted(headers: &HeaderMap, app: &App, now: Timestamp) -> Result<Option<Adm
 }
 
 /// What this program itself judges.
-fn judged(parts: &Parts, app: &App, address: Option<IpAddr>, now: Timestamp) -> Result<Admitted, ApiError> {
+fn judged(parts: &Parts, app: &App, address: Option<IpAddr>, now: Timestamp) -> Result<Presented, ApiError> {
     let target = [(b":path".as_slice(), parts.uri.path().as_bytes()), (b":method", parts.method.as_str().as_bytes())];
     let headers = parts.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     let headers: Vec<_> = target.into_iter().chain(headers).collect();
@@ -160,7 +181,7 @@ fn judged(parts: &Parts, app: &App, address: Option<IpAddr>, now: Timestamp) -> 
         app.own_calls.add(call, whole);
     }
     match verdict {
-        Verdict::Admit(grant) => Ok(Admitted {
+        Verdict::Admit(grant) => Ok(Presented::Token(Admitted {
             token_id: grant.token().id.clone(),
             user: grant.user().name.clone(),
             actor: grant.actor().map(str::to_owned),
@@ -169,9 +190,17 @@ fn judged(parts: &Parts, app: &App, address: Option<IpAddr>, now: Timestamp) -> 
                 Credential::Bearer { .. } => Some(Scheme::Bearer),
                 Credential::None | Credential::Foreign | Credential::Unreadable => None,
             },
-        }),
+        })),
         Verdict::Deny(reason) => Err(ApiError::Denied(reason)),
-        Verdict::Pass | Verdict::NeedBody => Err(ApiError::CredentialsRequired),
+        Verdict::Pass => match request.credential() {
+            Credential::Basic { user, secret } => {
+                Ok(Presented::Password { name: user.clone(), password: secret.clone() })
+            }
+            Credential::None | Credential::Bearer { .. } | Credential::Foreign | Credential::Unreadable => {
+                Err(ApiError::CredentialsRequired)
+            }
+        },
+        Verdict::NeedBody => Err(ApiError::CredentialsRequired),
     }
 }
 
@@ -202,7 +231,8 @@ async fn known(
     // Again, since a proxy may have judged by an older snapshot.
     store.still_stands(&token, Some(&holder), context_user.as_ref(), now).map_err(ApiError::Denied)?;
     let actor_id = context_user.is_some().then_some(holder.id);
-    Ok(Caller { user: context_user.unwrap_or(holder), actor_id, token_id, request_id, address, scheme })
+    let (user, came_with) = (context_user.unwrap_or(holder), CameWith::Token(token_id));
+    Ok(Caller { user, actor_id, came_with, request_id, address, scheme })
 }
 
 /// The image, as the rules ask it.

@@ -2,6 +2,7 @@
 
 use super::settings::LockOut;
 use crate::change::ChangeError;
+use crate::sign_in::SignInError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use policy::DenyReason;
@@ -16,8 +17,18 @@ use std::sync::Arc;
 pub(crate) enum ApiError {
     /// The credential was judged and refused, by the proxies' own rules.
     Denied(DenyReason),
-    /// Nobody presented a token.
+    /// Nobody presented a token, or a password where those are accepted.
     CredentialsRequired,
+    /// That is nobody's password.
+    WrongPassword,
+    /// That is not the user's own password, which is to be another one.
+    WrongCurrentPassword,
+    /// The backend knows the password, but we know no such user.
+    NotAUser,
+    /// Too many failed attempts; after so many seconds one more is allowed.
+    TooManyAttempts(u64),
+    /// Nobody could say whether the password is right.
+    PasswordCheckFailed(SignInError),
     /// The caller may not do this.
     Forbidden,
     /// There is no such thing, or none that the caller may see.
@@ -78,18 +89,49 @@ pub(crate) struct Told {
     code: &'static str,
     detail: String,
     errors: Vec<Fault>,
+    /// Seconds, where the status alone does not say them.
+    retry_after: Option<u64>,
     pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl ApiError {
     fn told(self) -> Told {
-        let told =
-            |status, code, detail: &str| Told { status, code, detail: detail.into(), errors: Vec::new(), cause: None };
+        let told = |status, code, detail: &str| Told {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            cause: None,
+        };
         match self {
             Self::Denied(reason) => told(reason.status(), reason.code(), reason.sentence()),
-            Self::CredentialsRequired => {
-                told(401, "credentials_required", "Send an API token: Basic with USER:TOKEN, or Bearer with the token.")
+            Self::CredentialsRequired => told(
+                401,
+                "credentials_required",
+                "Send an API token: Basic with USER:TOKEN, or Bearer with the token; or, where passwords are accepted, Basic with USER:PASSWORD.",
+            ),
+            Self::WrongPassword => told(401, "wrong_password", "The user name or the password is wrong."),
+            Self::WrongCurrentPassword => told(
+                403,
+                "wrong_current_password",
+                "Send the password that you have now as current_password, or sign in with it.",
+            ),
+            Self::NotAUser => {
+                told(403, "not_a_user", "The password is right, but you are no user here; ask a sysadmin.")
             }
+            Self::TooManyAttempts(seconds) => Told {
+                retry_after: Some(seconds),
+                ..told(429, "too_many_attempts", "There were too many failed attempts to sign in; try again later.")
+            },
+            Self::PasswordCheckFailed(cause) => Told {
+                cause: Some(Arc::new(cause)),
+                ..told(
+                    503,
+                    "password_check_failed",
+                    "The backend did not say whether the password is right; try again shortly.",
+                )
+            },
             Self::Forbidden => told(403, "forbidden", "You may not do this; it takes a sysadmin."),
             Self::NotFound => told(404, "not_found", "There is no such resource, or none that you may see."),
             Self::MethodNotAllowed => told(405, "method_not_allowed", "This resource does not know this method."),
@@ -165,9 +207,11 @@ impl ApiError {
             Self::LastSysadmin => {
                 told(409, "last_sysadmin", "This is the last sysadmin; make another user one before.")
             }
-            Self::LastSysadminToken => {
-                told(409, "last_sysadmin_token", "This is the last token of a sysadmin; create another one before.")
-            }
+            Self::LastSysadminToken => told(
+                409,
+                "last_sysadmin_token",
+                "By nothing else a sysadmin could still get in; create another token of one before.",
+            ),
             Self::Internal(cause) => Told {
                 cause: Some(cause.into()),
                 ..told(500, "internal", "Something went wrong here; the log has it under the request id.")
@@ -186,6 +230,9 @@ impl Told {
         response.headers_mut().remove(axum::http::header::CONTENT_TYPE);
         for (name, value) in problem.headers() {
             response.headers_mut().append(name, axum::http::HeaderValue::from_static(value));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
         }
         response
     }
@@ -210,6 +257,7 @@ impl From<ChangeError> for ApiError {
                 Self::DoesNotFit
             }
             ChangeError::Denied(reason) => Self::Denied(reason),
+            ChangeError::PasswordChanged => Self::WrongPassword,
             ChangeError::OwnerGone => Self::BadRequest("owner is no user here.".into()),
             ChangeError::LastSysadmin => Self::LastSysadmin,
             ChangeError::LastSysadminToken => Self::LastSysadminToken,
@@ -218,6 +266,22 @@ impl From<ChangeError> for ApiError {
             | ChangeError::Key(_)
             | ChangeError::Database(_)
             | ChangeError::Reload(_)) => Self::Internal(Box::new(other)),
+        }
+    }
+}
+
+impl From<SignInError> for ApiError {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::NotByPassword => Self::CredentialsRequired,
+            SignInError::Wrong => Self::WrongPassword,
+            SignInError::Suspended => Self::Denied(DenyReason::UserSuspended),
+            SignInError::NotAUser => Self::NotAUser,
+            SignInError::TooMany(seconds) => Self::TooManyAttempts(seconds),
+            SignInError::Busy => Self::Busy,
+            error @ SignInError::Probe(_) => Self::PasswordCheckFailed(error),
+            SignInError::Change(error) => error.into(),
+            error @ (SignInError::Password(_) | SignInError::Database(_)) => Self::Internal(Box::new(error)),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The audit: what was changed, by whom. Written in the transaction of the change (A5), never edited.
+//! The audit: what was changed, by whom, written in the transaction of the change (A5); and who signed in with a password.
+//! Never edited.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,11 +10,11 @@ pub(crate) struct Model {
     #[sea_orm(primary_key)]
     pub(crate) id: i64,
     pub(crate) at: i64,
-    /// The revision that the change became.
+    /// The revision that the change became; [`NO_REVISION`]: it is none.
     pub(crate) revision: i64,
-    /// The user who did it; `tokengate` for what the program did by itself.
+    /// The user who did it; `tokengate` for what the program did by itself; [`NOBODY_KNOWN`].
     pub(crate) actor: String,
-    /// The public id of the token with which the user came.
+    /// The public id of the token with which the user came; `None`: with a password.
     pub(crate) actor_token: Option<String>,
     /// What was done, such as `token.create`.
     pub(crate) action: String,
@@ -25,6 +26,12 @@ pub(crate) struct Model {
     /// The user on whose behalf the actor did it.
     pub(crate) on_behalf_of: Option<String>,
 }
+
+/// What a record of what changes nothing has in place of a revision.
+pub(crate) const NO_REVISION: i64 = 0;
+
+/// Who could not sign in. No user is called so: names hold no slash.
+pub(crate) const NOBODY_KNOWN: &str = "/unknown";
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub(crate) enum Relation {}

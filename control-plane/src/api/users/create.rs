@@ -1,6 +1,7 @@
 //! `POST /api/v1/users`: creates a user. Sysadmins only.
 
 use super::UserView;
+use super::password::checked_hash;
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
@@ -15,6 +16,7 @@ use policy::record::{check_email, check_user_name};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +29,9 @@ pub(crate) struct NewUserBody {
     email: Option<String>,
     #[serde(default)]
     sysadmin: bool,
+    /// To sign in at the API, while the setting `password_check` is `local`: at least 8 characters and at most 256 bytes.
+    #[schema(value_type = Option<String>, format = Password, min_length = 8, max_length = 256)]
+    password: Option<Zeroizing<String>>,
 }
 
 /// Creates a user. For sysadmins.
@@ -45,15 +50,25 @@ pub(crate) async fn create(
     caller: Caller,
     Body(body): Body<NewUserBody>,
 ) -> Result<(StatusCode, Json<UserView>), ApiError> {
-    let (mut change, caller) = caller.begin(&app.store).await?;
-    let permit = caller.may(Action::CreateUser, Whose::Others)?;
-    let NewUserBody { name, email, sysadmin } = body;
+    caller.may(Action::CreateUser, Whose::Others)?;
+    let NewUserBody { name, email, sysadmin, password } = body;
     check_user_name(&name).map_err(|must| ApiError::BadRequest(format!("name {must}.")))?;
     if let Some(email) = &email {
         check_email(email).map_err(|must| ApiError::BadRequest(format!("email {must}.")))?;
     }
+    // Before the change begins: it takes long.
+    let hash = match password {
+        Some(password) => Some(checked_hash(&app, &password, &name, email.as_deref()).await?),
+        None => None,
+    };
+    let (mut change, caller) = caller.begin(&app.store).await?;
+    let permit = caller.may(Action::CreateUser, Whose::Others)?;
     let new = NewUser { name: &name, email: email.as_deref(), sysadmin };
-    let user = change.create_user(&permit, new).await?;
+    let mut user = change.create_user(&permit, new).await?;
+    if hash.is_some() {
+        let permit = caller.may(Action::SetPassword, Whose::Others)?;
+        user = change.set_password(&permit, user, hash).await?;
+    }
     change.commit().await?;
     Ok((StatusCode::CREATED, Json(user.into())))
 }

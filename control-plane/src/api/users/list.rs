@@ -1,4 +1,5 @@
-//! `GET /api/v1/users?after=&limit=`: lists users in the order of their creation. Sysadmins only.
+//! `GET /api/v1/users?name_prefix=&suspended=&sysadmin=&after=&limit=`: lists users in the order of their creation.
+//! Sysadmins only.
 
 use super::UserView;
 use crate::App;
@@ -10,7 +11,10 @@ use crate::permission::{Action, Whose};
 use crate::store::users;
 use axum::Json;
 use axum::extract::State;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use policy::record::folded;
+use policy::record::limits::USER_NAME_LEN_MAX;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, Order, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -25,9 +29,16 @@ pub(crate) struct ListParams {
     /// How many; 100 if not given.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u64>,
+    /// Those whose name begins so, in any case.
+    #[param(max_length = 255)]
+    name_prefix: Option<String>,
+    /// Those who are suspended, or those who are not.
+    suspended: Option<bool>,
+    /// Sysadmins, or all others.
+    sysadmin: Option<bool>,
 }
 
-/// Lists users, in the order of their creation. For sysadmins.
+/// Lists users, in the order of their creation: all, or those for whom every parameter holds. For sysadmins.
 ///
 /// 200 with a page.
 #[utoipa::path(
@@ -44,13 +55,25 @@ pub(crate) async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Json<Page<UserView>>, ApiError> {
     caller.may(Action::ListUsers, Whose::Others)?;
-    let limit = limit(params.limit)?;
-    let rows = users::Entity::find()
-        .filter(users::Column::NameFolded.is_not_null())
-        .filter(users::Column::Id.gt(params.after.unwrap_or_default()))
-        .order_by_asc(users::Column::Id)
-        .limit(limit + 1)
-        .all(&app.store.db)
-        .await?;
+    let ListParams { after, limit: wanted, name_prefix, suspended, sysadmin } = params;
+    let limit = limit(wanted)?;
+    let name_prefix = name_prefix.filter(|prefix| !prefix.is_empty());
+    if name_prefix.as_ref().is_some_and(|prefix| prefix.len() > USER_NAME_LEN_MAX) {
+        return Err(ApiError::BadRequest("name_prefix must have at most 255 bytes.".into()));
+    }
+    let mut users = users::Entity::find().filter(users::Column::NameFolded.is_not_null());
+    // What is found by the index of names is put into order afterwards: a plain `id` would have all users walked.
+    let mut id = Expr::col((users::Entity, users::Column::Id));
+    if let Some(prefix) = name_prefix {
+        let first = folded(&prefix);
+        let beyond = format!("{first}{}", char::MAX);
+        users = users.filter(users::Column::NameFolded.gte(first)).filter(users::Column::NameFolded.lt(beyond));
+        id = id.add(0);
+    }
+    let flags = [(users::Column::Suspended, suspended), (users::Column::Sysadmin, sysadmin)];
+    let flags = flags.into_iter().filter_map(|(column, wanted)| Some(column.eq(wanted?)));
+    let users = flags.fold(users, |users, flag| users.filter(flag));
+    let users = users.filter(id.clone().gt(after.unwrap_or_default())).order_by(id, Order::Asc).limit(limit + 1);
+    let rows = users.all(&app.store.db).await?;
     Page::of(rows, limit, |user| user.id, |user| Ok(UserView::from(user))).map(Json)
 }

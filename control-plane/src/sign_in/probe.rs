@@ -1,0 +1,69 @@
+//! Asking the backend whether a password is right: a GET of `password_probe_url` with it, by Basic.
+//!
+//! 2xx is yes, 401 and 403 are no, and anything else is no answer. The answer's body is not read, and no redirection is
+//! followed: the password goes to the one address that the administrator named.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use policy::credential::Secret;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+/// How long the backend may take to answer.
+const TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Questions at a time: enough for people who come to work, and nothing to a backend.
+const AT_A_TIME: usize = 16;
+
+/// How long a request waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks the backend.
+pub(crate) struct Probe {
+    client: Client,
+    places: Semaphore,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProbeError {
+    #[error("too many passwords are being checked")]
+    Busy,
+    #[error("the backend did not say whether a password is right: {0}")]
+    Request(reqwest::Error),
+    #[error("the backend did not say whether a password is right: it answered {0}")]
+    Status(StatusCode),
+    #[error("the name and the password cannot stand in a header")]
+    Credential,
+}
+
+impl Probe {
+    /// Ready to ask. Proxies that the environment names are not heeded: they would see every password.
+    pub(crate) fn new() -> Result<Self, reqwest::Error> {
+        let client = Client::builder().redirect(Policy::none()).timeout(TIME_MAX).no_proxy().build()?;
+        Ok(Self { client, places: Semaphore::new(AT_A_TIME) })
+    }
+
+    /// Whether the backend lets this user in with this password.
+    pub(crate) async fn is_right(&self, url: &str, user: &str, password: &Secret) -> Result<bool, ProbeError> {
+        let place = tokio::time::timeout(PATIENCE, self.places.acquire()).await;
+        let _place = place.ok().and_then(Result::ok).ok_or(ProbeError::Busy)?;
+        let joined = Zeroizing::new([user.as_bytes(), b":", password.expose()].concat());
+        let value = Zeroizing::new(format!("Basic {}", *Zeroizing::new(BASE64.encode(&*joined))));
+        let mut value = HeaderValue::from_str(&value).map_err(|_| ProbeError::Credential)?;
+        value.set_sensitive(true);
+        // The address stays out of errors; it may hold a credential, in whose place this one goes.
+        let failed = |error: reqwest::Error| ProbeError::Request(error.without_url());
+        let mut request = self.client.get(url).build().map_err(failed)?;
+        request.headers_mut().insert(AUTHORIZATION, value);
+        match self.client.execute(request).await.map_err(failed)?.status() {
+            status if status.is_success() => Ok(true),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(false),
+            status => Err(ProbeError::Status(status)),
+        }
+    }
+}
