@@ -25,6 +25,7 @@
 //! | `openapi` | the OpenAPI document is whole, and no answer contradicts it, whoever asks and whatever is sent |
 //! | `permissions` | every route as every role, on either port (S4, S5, S6) |
 //! | `border` | what nobody sends to the API by accident is refused, and changes nothing |
+//! | `signing_in` | users with passwords: checked here or by the backend, throttled, in the audit (M8, A1) |
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
@@ -51,6 +52,7 @@ mod restrictions;
 mod secrets;
 mod settings;
 mod settings_history;
+mod signing_in;
 mod tls;
 mod usage;
 mod using_a_token;

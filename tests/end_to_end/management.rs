@@ -29,7 +29,7 @@ fn the_api_answers_through_the_proxy_and_directly_and_judges_tokens_by_the_same_
         get("/api/v1/tokens").basic("bob", &token).send().assert_refused(401, "wrong_user");
         get("/api/v1/tokens").bearer("tgt_oops").send().assert_refused(401, "mistyped_token");
         get("/api/v1/tokens").header("authorization", b"Basic !").send().assert_refused(400, "bad_credentials");
-        get("/api/v1/tokens").basic("alice", "wonderland").send().assert_refused(401, "credentials_required");
+        get("/api/v1/tokens").basic("alice", "wonderland").send().assert_refused(401, "wrong_password");
         get("/api/v1/tokens").send().assert_refused(401, "credentials_required");
         get("/api/v1/users").basic("alice", &token).send().assert_refused(403, "forbidden");
         // An identity header is nobody's word, from whatever side it comes.
