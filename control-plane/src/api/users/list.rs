@@ -13,8 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use policy::record::folded;
 use policy::record::limits::USER_NAME_LEN_MAX;
-use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, Order, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -62,18 +61,16 @@ pub(crate) async fn list(
         return Err(ApiError::BadRequest("name_prefix must have at most 255 bytes.".into()));
     }
     let mut users = users::Entity::find().filter(users::Column::NameFolded.is_not_null());
-    // What is found by the index of names is put into order afterwards: a plain `id` would have all users walked.
-    let mut id = Expr::col((users::Entity, users::Column::Id));
     if let Some(prefix) = name_prefix {
         let first = folded(&prefix);
         let beyond = format!("{first}{}", char::MAX);
         users = users.filter(users::Column::NameFolded.gte(first)).filter(users::Column::NameFolded.lt(beyond));
-        id = id.add(0);
     }
     let flags = [(users::Column::Suspended, suspended), (users::Column::Sysadmin, sysadmin)];
     let flags = flags.into_iter().filter_map(|(column, wanted)| Some(column.eq(wanted?)));
     let users = flags.fold(users, |users, flag| users.filter(flag));
-    let users = users.filter(id.clone().gt(after.unwrap_or_default())).order_by(id, Order::Asc).limit(limit + 1);
+    let users =
+        users.filter(users::Column::Id.gt(after.unwrap_or_default())).order_by_asc(users::Column::Id).limit(limit + 1);
     let rows = users.all(&app.store.db).await?;
     Page::of(rows, limit, |user| user.id, |user| Ok(UserView::from(user))).map(Json)
 }
