@@ -30,7 +30,8 @@ const LANES: u32 = 1;
 /// Bytes of salt (RFC 9106, section 3.1).
 const SALT_LEN: usize = 16;
 
-/// Hashes at a time at most, however many processors there are: each takes its memory.
+/// Hashes at a time at most, however many processors there are: each takes its memory. Nor do they ever take more than
+/// half of those: anybody can have passwords looked at, and the proxies are to hear of revocations meanwhile.
 const AT_A_TIME_MAX: usize = 4;
 
 /// How long a request waits for its turn.
@@ -60,7 +61,7 @@ impl Passwords {
     /// Ready to hash.
     pub(crate) fn new() -> Result<Self, PasswordError> {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let places = Arc::new(Semaphore::new(processors.min(AT_A_TIME_MAX)));
+        let places = Arc::new(Semaphore::new((processors / 2).clamp(1, AT_A_TIME_MAX)));
         Ok(Self { places, nobodys: hash(&*keys::random::<32>()?)? })
     }
 

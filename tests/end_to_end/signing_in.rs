@@ -103,6 +103,9 @@ fn m8_a_local_password_signs_in_directly_and_through_the_proxy_and_nowhere_else(
     assert_eq!((token.status.as_u16(), &token.json["owner"]), (201, &json!("alice")), "{}", token.text);
     let made = "select actor, actor_token from audit where action = 'token.create' order by id desc limit 1";
     assert_eq!(world.rows(made), ["alice|None"]);
+    let create = || world.control_call(Method::POST, "/api/v1/tokens").json(&json!({ "label": "another" }));
+    world.set(&json!({ "only_admins_create": true }));
+    create().basic("alice", PASSWORD).send().assert_refused(403, "only_admins_create");
     // To the backend it is a foreign password, as it ever was.
     assert_eq!(world.get(ISSUE).basic("alice", PASSWORD).send().status, 401);
     assert_eq!(world.failed_logins(), 1);

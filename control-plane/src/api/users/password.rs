@@ -25,7 +25,7 @@ pub(crate) struct PasswordBody {
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 256)]
     password: Zeroizing<String>,
     /// The one until now: needed for one's own, unless one came with it.
-    #[schema(value_type = String, format = Password, nullable = false)]
+    #[schema(value_type = Option<String>, format = Password)]
     current_password: Option<Zeroizing<String>>,
 }
 
