@@ -49,8 +49,6 @@ pub(crate) struct Caller {
 pub(crate) enum Scheme {
     Basic,
     Bearer,
-    /// By Basic, but no token: a password.
-    Password,
 }
 
 impl Caller {
@@ -106,7 +104,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             Presented::Password { name, password } => {
                 let coming = Coming { name: &name, password: &password, address, request_id: request_id.as_deref() };
                 let (user, right_by) = sign_in::sign_in(app, coming).await?;
-                let (came_with, scheme) = (CameWith::Password(right_by), Some(Scheme::Password));
+                let (came_with, scheme) = (CameWith::Password(right_by), Some(Scheme::Basic));
                 Ok(Self { user, actor_id: None, came_with, request_id, address, scheme })
             }
         }

@@ -4,6 +4,7 @@
 //! Only what the change introduces counts. A caller who is there although a rule speaks against it has another way.
 
 use crate::api::caller::{Caller, Scheme};
+use crate::change::CameWith;
 use policy::Settings;
 use policy::settings::{OnBehalfOf, PasswordCheck, TokenSchemes, UserName};
 use std::net::IpAddr;
@@ -34,14 +35,12 @@ enum With {
 
 impl Came {
     pub(super) fn of(caller: &Caller) -> Self {
-        let with = if came_with_password(caller) { With::Password } else { With::Token(caller.scheme) };
+        let with = match caller.came_with {
+            CameWith::Token(_) => With::Token(caller.scheme),
+            CameWith::Password(_) => With::Password,
+        };
         Self { address: caller.address, with, on_behalf_of_another: caller.is_on_behalf() }
     }
-}
-
-/// Whether it was a password and no token: so far, nobody comes with one.
-fn came_with_password(_caller: &Caller) -> bool {
-    false
 }
 
 /// Every reason why somebody who came in this way could not come so again after the change.
