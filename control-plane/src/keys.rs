@@ -53,8 +53,25 @@ pub(crate) enum KeyError {
 impl MasterKey {
     /// From the environment variable if it is set, else from the file, which is made if it is not there.
     pub(crate) fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        if let Some(key) = Self::load(path)? {
+            return Ok(key);
+        }
+        let failed = |source| KeyError::File { path: path.to_owned(), source };
+        // A database without its key is beyond help by a new one, which would only hide what happened.
+        if path.with_file_name(DATABASE).exists() && !path.exists() {
+            return Err(KeyError::Lost { path: path.to_owned() });
+        }
+        let key = random::<32>().map_err(KeyError::Randomness)?;
+        write_private(path, hex(&*key).as_bytes(), Existing::Stays).map_err(failed)?;
+        eprintln!("tokengate: made a new master key: {}", path.display());
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// From the environment variable if it is set, else from the file; `None`: there is none.
+    pub(crate) fn load(path: &Path) -> Result<Option<Self>, KeyError> {
         if let Ok(text) = std::env::var(MASTER_KEY_VARIABLE).map(Zeroizing::new) {
-            return Self::parse(&text, MASTER_KEY_VARIABLE);
+            return Self::parse(&text, MASTER_KEY_VARIABLE).map(Some);
         }
         let failed = |source| KeyError::File { path: path.to_owned(), source };
         match fs::metadata(path) {
@@ -63,19 +80,9 @@ impl MasterKey {
             }
             Ok(_) => {
                 let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
-                Self::parse(&text, &path.display().to_string())
+                Self::parse(&text, &path.display().to_string()).map(Some)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // A database without its key is beyond help by a new one, which would only hide what happened.
-                if path.with_file_name(DATABASE).exists() && !path.exists() {
-                    return Err(KeyError::Lost { path: path.to_owned() });
-                }
-                let key = random::<32>().map_err(KeyError::Randomness)?;
-                write_private(path, hex(&*key).as_bytes(), Existing::Stays).map_err(failed)?;
-                eprintln!("tokengate: made a new master key: {}", path.display());
-                let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
-                Self::parse(&text, &path.display().to_string())
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(error)),
         }
     }

@@ -1,6 +1,7 @@
 //! `tokengate serve`: the control plane from start to a graceful stop.
 
 use crate::change::{Author, Change, ChangeError, NewToken, NewUser};
+use crate::config::Config;
 use crate::keys::{self, KeyError, MasterKey};
 use crate::permission::{Action, Permit, Role, Whose, permit};
 use crate::proxies::{self, Proxies};
@@ -13,6 +14,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use policy::credential::Secret;
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -70,15 +72,11 @@ pub(crate) enum ServeError {
 }
 
 /// Serves until SIGTERM or Ctrl-C.
-pub(crate) async fn serve(
-    data: &Path,
-    listen: SocketAddr,
-    tls: Option<(&Path, &Path)>,
-    secure_mode: bool,
-    trusted_proxies: TrustedProxies,
-) -> Result<(), ServeError> {
+pub(crate) async fn serve(config: &Config) -> Result<(), ServeError> {
+    let Config { data, listen, tls, secure_mode, trusted_proxies: _, log_format: _ } = config;
+    let (listen, secure_mode) = (*listen, *secure_mode);
     server::allow_many_files();
-    let tls = tls.map(|(certificate, key)| tls::acceptor(certificate, key)).transpose()?;
+    let tls = tls.as_ref().map(|(certificate, key)| tls::acceptor(certificate, key)).transpose()?;
     if tls.is_none() && !listen.ip().is_loopback() {
         tracing::warn!(%listen, "without TLS, API tokens are readable on the way here: give --tls-cert and --tls-key, or trust the network");
     }
@@ -95,7 +93,7 @@ pub(crate) async fn serve(
         own_calls: OwnCalls::default(),
         sign_in: SignIn::new()?,
         secure_mode,
-        trusted_proxies,
+        trusted_proxies: config.trusted_proxies(),
         stop: stopping,
     });
     let health =
@@ -123,14 +121,18 @@ pub(crate) async fn serve(
 
 /// The master key in this directory; both are made if they are not there, for their owner alone to read.
 pub(crate) fn open_data(data: &Path) -> Result<MasterKey, ServeError> {
-    // Whatever this program makes (database, keys, token) is for its owner alone, also in a directory that others see.
-    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+    make_private_files();
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(data)
         .map_err(|source| ServeError::DataDirectory { path: data.to_owned(), source })?;
     Ok(MasterKey::load_or_create(&data.join("master.key"))?)
+}
+
+/// Whatever this program makes (database, keys, token) is for its owner alone, also in a directory that others see.
+pub(crate) fn make_private_files() {
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
 }
 
 /// Makes user `admin` and its token where there is no user at all.
@@ -141,21 +143,7 @@ async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
     let mut change = Change::begin(store, Author::Program).await?;
     let admin = NewUser { name: "admin", email: None, sysadmin: true };
     let admin = change.create_user(&own_permit(Action::CreateUser)?, admin).await?;
-    let (secret, hash) = api::tokens::mint(&store.master.hash_keys()).map_err(KeyError::Randomness)?;
-    let public_id = api::tokens::public_id().map_err(KeyError::Randomness)?;
-    let token = NewToken {
-        public_id,
-        hash,
-        label: "first start",
-        owner_id: Some(admin.id),
-        valid_from: None,
-        expires_at: None,
-        read_only: false,
-        imported: false,
-        ip_ranges: Vec::new(),
-        restrictions: None,
-    };
-    change.create_token(&own_permit(Action::CreateToken)?, token).await?;
+    let secret = create_token(store, &mut change, admin.id, "first start").await?;
     // The file first: a crash in between leaves a file without a token, and the next start makes both anew; the other
     // way round the token would be lost.
     let path = data.join("admin-token");
@@ -166,7 +154,32 @@ async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// A permit for what the program does by itself.
+/// Creates a token that does not end, for whoever is at this machine.
+pub(crate) async fn create_token(
+    store: &Store,
+    change: &mut Change<'_>,
+    owner: i64,
+    label: &str,
+) -> Result<Secret, ChangeError> {
+    let (secret, hash) = api::tokens::mint(&store.master.hash_keys()).map_err(KeyError::Randomness)?;
+    let public_id = api::tokens::public_id().map_err(KeyError::Randomness)?;
+    let token = NewToken {
+        public_id,
+        hash,
+        label,
+        owner_id: Some(owner),
+        valid_from: None,
+        expires_at: None,
+        read_only: false,
+        imported: false,
+        ip_ranges: Vec::new(),
+        restrictions: None,
+    };
+    change.create_token(&own_permit(Action::CreateToken)?, token).await?;
+    Ok(secret)
+}
+
+/// The permit of the program itself: whoever is at this machine may do anything.
 pub(crate) fn own_permit(action: Action) -> Result<Permit, ChangeError> {
     permit(Role::Sysadmin, action, Whose::Own).ok_or(ChangeError::WrongPermit(action))
 }

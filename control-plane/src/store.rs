@@ -9,6 +9,7 @@ pub(crate) mod calls;
 pub(crate) mod credentials;
 pub(crate) mod feed_head;
 pub(crate) mod idempotency;
+pub(crate) mod inspect;
 mod migration;
 pub(crate) mod proxies;
 pub(crate) mod search;
@@ -25,7 +26,7 @@ use futures_util::TryStreamExt as _;
 use policy::feed::SyncKey;
 use policy::{DenyReason, FilterKeys, KeyedHash, Settings, Timestamp, still_stands};
 use sea_orm::sea_query::ExprTrait as _;
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectOptions, Database, DatabaseConnection, DbErr, EntityTrait as _,
     QueryFilter as _,
@@ -202,9 +203,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 
 async fn connect(file: &Path) -> Result<DatabaseConnection, DbErr> {
     let file = file.to_owned();
-    let mut options = ConnectOptions::new("sqlite://tokengate.db"); // the file is named below, where no `?` is special
-    options.max_connections(8).connect_timeout(Duration::from_secs(10)).sqlx_logging(false);
-    options.map_sqlx_sqlite_opts(move |options| {
+    connect_with(8, move |options| {
         // Every change that was answered is on the disk: a revocation must survive a power cut.
         options
             .filename(&file)
@@ -213,7 +212,18 @@ async fn connect(file: &Path) -> Result<DatabaseConnection, DbErr> {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10))
             .foreign_keys(true)
-    });
+    })
+    .await
+}
+
+async fn connect_with(
+    connections: u32,
+    named: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions + Send + Sync + 'static,
+) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new("sqlite://tokengate.db");
+    // The file is named by the closure, where no `?` is special.
+    options.max_connections(connections).connect_timeout(Duration::from_secs(10)).sqlx_logging(false);
+    options.map_sqlx_sqlite_opts(named);
     Database::connect(options).await
 }
 

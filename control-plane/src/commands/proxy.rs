@@ -1,8 +1,8 @@
 //! `tokengate proxy`.
 
-use super::client::{Api, CommandError};
-use super::{table, text};
-use reqwest::Method;
+use super::client::Api;
+use super::{CommandError, Query, print, segment, table, text};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::process::ExitCode;
 
@@ -10,24 +10,49 @@ use std::process::ExitCode;
 #[derive(clap::Subcommand)]
 pub(crate) enum Proxy {
     /// List the proxies that may decide anything, and how current each is.
+    #[command(after_help = LIST_HELP)]
     List {
+        #[command(flatten)]
+        api: Api,
+    },
+    /// Forget a proxy that is gone for good, so that nothing waits for it any more.
+    ///
+    /// One that only cannot be reached may go on deciding from what it has; it is known again as soon as it asks.
+    Forget {
+        /// Its instance, as `proxy list` shows it.
+        instance: String,
         #[command(flatten)]
         api: Api,
     },
 }
 
+const LIST_HELP: &str = "\
+A proxy is `live` if it asks, or has just done so. One that is `lost` does not, but
+may decide from its last snapshot until `max_snapshot_age` is over.
+
+Example:
+  tokengate proxy list
+  tokengate proxy list --json | jq -r '.items[] | select(.state == \"lost\").name'";
+
 impl Proxy {
     /// Does it.
     pub(crate) fn run(&self) -> Result<ExitCode, CommandError> {
-        let Self::List { api } = self;
-        let (_, answer) = api.call(Method::GET, "/api/v1/proxies", &[])?;
-        if api.json {
-            println!("{answer}");
-            return Ok(ExitCode::SUCCESS);
+        match self {
+            Self::List { api } => {
+                let answer = api.connect()?.get("/api/v1/proxies", &Query::new())?;
+                super::answered(api.json, &answer, |answer| {
+                    let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+                    format!("revision {}\n{}", text(&answer["revision"]), listed(items))
+                })
+            }
+            Self::Forget { instance, api } => {
+                let path = format!("/api/v1/proxies/{}", segment(instance)?);
+                match api.connect()?.call(Method::DELETE, &path, &Query::new(), None)? {
+                    (StatusCode::NO_CONTENT, _) => print(&format!("forgot {instance}\n")),
+                    _ => Err(CommandError::NotOurs),
+                }
+            }
         }
-        println!("revision {}", text(&answer["revision"]));
-        print!("{}", listed(answer["items"].as_array().map_or(&[], Vec::as_slice)));
-        Ok(ExitCode::SUCCESS)
     }
 }
 

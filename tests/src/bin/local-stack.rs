@@ -56,7 +56,8 @@ fn run() -> Result<(), String> {
         log_level: "info",
         secure_mode: true,
         given_sync_key: None,
-        control_variables: Vec::new(),
+        // Envoy is here: it says who its clients are.
+        control_variables: vec![("TOKENGATE_TRUSTED_PROXIES", "127.0.0.1".into())],
     };
     let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
 

@@ -1,0 +1,68 @@
+//! Looks at a database and changes nothing, for `tokengate doctor`: not its schema, and not even a file beside it.
+
+use super::migration::Migrator;
+use super::{connect_with, feed_head};
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, EntityTrait as _, Statement};
+use sea_orm_migration::MigratorTrait as _;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// What is broken in it; none: nothing.
+    pub(crate) broken: Vec<String>,
+    /// Steps of the schema that it does not have yet.
+    pub(crate) missing_steps: Vec<String>,
+    /// Steps of the schema that this program does not know.
+    pub(crate) unknown_steps: Vec<String>,
+    /// Under which key its tokens are hashed.
+    pub(crate) hash_key_id: Option<i64>,
+}
+
+/// Looks at the database in this file, which somebody else may be serving.
+pub(crate) async fn inspect(file: &Path, is_served: bool) -> Result<Found, DbErr> {
+    // Where nobody has left a log to be read first, SQLite is told that the file does not change: otherwise it would make
+    // files beside it, which may then be another user's.
+    let log = file.with_extension("db-wal");
+    let is_whole = !is_served && fs::metadata(&log).map_or(true, |log| log.len() == 0);
+    let path = file.to_owned();
+    let read_only = move |options: SqliteConnectOptions| {
+        options.filename(&path).create_if_missing(false).read_only(true).immutable(is_whole)
+    };
+    let db = connect_with(1, read_only).await?;
+    let broken = texts(&db, "PRAGMA quick_check(10)").await?;
+    let applied = texts(&db, "SELECT version FROM seaql_migrations ORDER BY version").await?;
+    let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
+    let missing = |from: &[String], of: &[String]| from.iter().filter(|step| !of.contains(step)).cloned().collect();
+    let head = feed_head::Entity::find_by_id(feed_head::ID).one(&db).await?;
+    db.close().await?;
+    Ok(Found {
+        broken: broken.into_iter().filter(|line| line != "ok").collect(),
+        missing_steps: missing(&known, &applied),
+        unknown_steps: missing(&applied, &known),
+        hash_key_id: head.map(|head| head.hash_key_id),
+    })
+}
+
+async fn texts(db: &DatabaseConnection, query: &str) -> Result<Vec<String>, DbErr> {
+    let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), query)).await?;
+    rows.iter().map(|row| row.try_get_by_index(0)).collect()
+}
+
+/// Whether somebody serves this directory. The lock is held for a moment only, and shared, since a `serve` that starts in
+/// this very moment would take us for another one.
+pub(crate) fn is_served(lock: &Path) -> io::Result<bool> {
+    let file = match File::open(lock) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
