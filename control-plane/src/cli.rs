@@ -159,3 +159,13 @@ fn start_log(format: LogFormat) {
         LogFormat::Json => log.json().init(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_arguments_of_a_command_are_in_each_others_way() {
+        Cli::command().debug_assert();
+    }
+}

@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fs, io};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -115,6 +116,11 @@ pub(crate) async fn serve(config: &Config) -> Result<(), ServeError> {
     }
     usage::write_own(&app).await;
     records::write_numbers(&app).await;
+    // What is in the log beside the database goes into it, unless somebody still reads.
+    let closed = tokio::time::timeout(Duration::from_secs(2), app.store.db.clone().close()).await;
+    if !matches!(closed, Ok(Ok(()))) {
+        tracing::warn!("the database was not closed; the next start puts in order what is left");
+    }
     tracing::info!("stopped");
     Ok(())
 }

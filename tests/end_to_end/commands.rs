@@ -1,14 +1,45 @@
-//! The commands that work through the API.
+//! The commands, as whoever types them meets them.
+
+mod configuration;
+mod doctor;
+mod other_answers;
+mod recover;
+mod settings;
+mod tokens;
+mod users;
 
 use serde_json::json;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tests::{World, eventually};
 
 fn tokengate(world: &World, arguments: &[&str]) -> Output {
     let mut command = Command::new(&world.site.tools.tokengate);
     let url = format!("http://127.0.0.1:{}", world.site.ports.control);
     command.args(arguments).env("TOKENGATE_URL", url).env("TOKENGATE_TOKEN_FILE", world.site.data.join("admin-token"));
-    command.env_remove("TOKENGATE_TOKEN").output().expect("the command runs")
+    command.env_remove("TOKENGATE_TOKEN").stdin(Stdio::null()).output().expect("the command runs")
+}
+
+/// Runs a command that must do what it is told; gives its standard output.
+fn done(world: &World, arguments: &[&str]) -> String {
+    let output = tokengate(world, arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Runs a command that must fail with this exit code, and say this on standard error alone.
+fn fails(world: &World, arguments: &[&str], code: i32, expected: &str) {
+    let output = tokengate(world, arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
+    assert!(error.contains(expected), "{arguments:?} must say {expected:?}: {error}");
+    assert!(output.stdout.is_empty(), "{arguments:?}: {}", said(&output));
+}
+
+/// A control plane without a proxy: all that most commands need.
+fn control_plane() -> World {
+    let mut world = World::prepare(1);
+    world.start_control_plane();
+    world
 }
 
 fn said(output: &Output) -> String {

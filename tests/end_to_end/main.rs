@@ -14,7 +14,7 @@
 //! | `vm_faults` | VMs that trap or stall while they apply something |
 //! | `control_plane_faults` | a control plane that ends at every step of a change and of a report |
 //! | `tls` | TLS between proxy and control plane |
-//! | `commands` | the commands that work through the API |
+//! | `commands` | what is typed on the machine or elsewhere: users, tokens, settings, the doctor, the way back in, the configuration |
 //! | `wire_faults` | whatever comes over the feed's wire costs the news at most, never what is in force |
 //! | `paths` | a corpus of path attacks: what was judged is what is forwarded (principle 5) |
 //! | `proxies` | which proxies there are, and revocations that are proven |

@@ -19,7 +19,7 @@ pub(crate) enum Audit {
     #[command(after_help = LIST_HELP)]
     List {
         #[command(flatten)]
-        changes: Changes,
+        changes: ChangeFilter,
         #[command(flatten)]
         period: Period,
         #[command(flatten)]
@@ -30,7 +30,7 @@ pub(crate) enum Audit {
     /// Search which calls were made: those with tokens, as far as the setting `audit_calls` keeps them.
     Calls {
         #[command(flatten)]
-        calls: Calls,
+        calls: CallFilter,
         #[command(flatten)]
         period: Period,
         #[command(flatten)]
@@ -45,7 +45,7 @@ pub(crate) enum Audit {
 
 /// Which changes.
 #[derive(clap::Args)]
-pub(crate) struct Changes {
+pub(crate) struct ChangeFilter {
     /// Made by this user.
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
@@ -59,7 +59,7 @@ pub(crate) struct Changes {
 
 /// Which calls.
 #[derive(clap::Args)]
-pub(crate) struct Calls {
+pub(crate) struct CallFilter {
     /// Made as this user.
     #[arg(long, value_name = "NAME")]
     as_user: Option<String>,
@@ -92,9 +92,9 @@ pub(crate) struct Export {
     #[arg(long, conflicts_with_all = ["actor", "subject", "action"])]
     calls: bool,
     #[command(flatten)]
-    of_changes: Changes,
+    of_changes: ChangeFilter,
     #[command(flatten)]
-    of_calls: Calls,
+    of_calls: CallFilter,
     #[command(flatten)]
     period: Period,
     /// A JSON document a line, or comma-separated values.
@@ -147,13 +147,13 @@ impl Audit {
     }
 }
 
-impl Changes {
+impl ChangeFilter {
     fn query(&self) -> Query {
         given([("actor", &self.actor), ("subject", &self.subject), ("action", &self.action)])
     }
 }
 
-impl Calls {
+impl CallFilter {
     fn query(&self) -> Query {
         let Self { as_user, token, outcome, proxy } = self;
         given([("user", as_user), ("token", token), ("outcome", outcome), ("proxy", proxy)])

@@ -4,9 +4,9 @@ use super::{ConfigError, KEYS};
 
 /// Variables that have no key, each with what it is for: secrets do not belong into the file.
 pub(super) const ALONE: &[(&str, &str)] = &[
-    ("TOKENGATE_CONFIG", "the file of configuration."),
-    ("TOKENGATE_MASTER_KEY", "the master key (64 hexadecimal digits), in place of the file master.key."),
-    ("TOKENGATE_SYNC_KEY", "the sync key, in place of the one that is derived from the master key."),
+    ("TOKENGATE_CONFIG", "The file of configuration."),
+    ("TOKENGATE_MASTER_KEY", "The master key (64 hexadecimal digits), in place of the file master.key."),
+    ("TOKENGATE_SYNC_KEY", "The sync key, in place of the one that is derived from the master key."),
 ];
 
 /// Variables of the commands, of the proxies, and of the containers: one environment may serve them all.

@@ -2,12 +2,14 @@
 
 use super::migration::Migrator;
 use super::{connect_with, feed_head};
+use crate::keys;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, EntityTrait as _, Statement};
 use sea_orm_migration::MigratorTrait as _;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 
 /// What was found.
 #[derive(Debug)]
@@ -24,13 +26,47 @@ pub(crate) struct Found {
 
 /// Looks at the database in this file, which somebody else may be serving.
 pub(crate) async fn inspect(file: &Path, is_served: bool) -> Result<Found, DbErr> {
-    // Where nobody has left a log to be read first, SQLite is told that the file does not change: otherwise it would make
-    // files beside it, which may then be another user's.
+    if is_served {
+        return look(file, false).await;
+    }
+    // Where nobody serves it, SQLite must not even be the one to close it: it would make files beside it, which may then
+    // be another user's, or take away a log that it cannot read. So it is told that the file does not change; and if a
+    // log was left, by a program that was killed, it looks at copies.
     let log = file.with_extension("db-wal");
-    let is_whole = !is_served && fs::metadata(&log).map_or(true, |log| log.len() == 0);
+    if fs::metadata(&log).map_or(true, |log| log.len() == 0) {
+        return look(file, true).await;
+    }
+    let failed = |error: io::Error| DbErr::Custom(format!("it cannot be copied to look at it: {error}"));
+    let copies = Copies::of(&[file, &log]).map_err(failed)?;
+    look(&copies.0.join(file.file_name().unwrap_or_default()), false).await
+}
+
+/// Copies of files that vanish again.
+struct Copies(PathBuf);
+
+impl Copies {
+    fn of(files: &[&Path]) -> io::Result<Self> {
+        let unique = keys::random::<8>().map_err(io::Error::other)?;
+        let directory = std::env::temp_dir().join(format!("tokengate-doctor-{}", *keys::hex(&*unique)));
+        fs::DirBuilder::new().mode(0o700).create(&directory)?;
+        let copies = Self(directory);
+        for file in files {
+            fs::copy(file, copies.0.join(file.file_name().unwrap_or_default()))?;
+        }
+        Ok(copies)
+    }
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn look(file: &Path, never_changes: bool) -> Result<Found, DbErr> {
     let path = file.to_owned();
     let read_only = move |options: SqliteConnectOptions| {
-        options.filename(&path).create_if_missing(false).read_only(true).immutable(is_whole)
+        options.filename(&path).create_if_missing(false).read_only(true).immutable(never_changes)
     };
     let db = connect_with(1, read_only).await?;
     let broken = texts(&db, "PRAGMA quick_check(10)").await?;
