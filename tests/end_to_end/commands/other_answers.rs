@@ -82,12 +82,38 @@ fn answer(request: &str, before: usize) -> Response {
             let lines = lines(if request.contains("actor=nobody") { 900 } else { usize::MAX });
             ([("content-type", "application/jsonl")], lines).into_response()
         }
+        "/readyz" => json(StatusCode::OK, json!({ "ready": true, "revision": 9 })),
+        "/api/v1/openapi.json" => json(StatusCode::OK, json!({ "info": { "version": "0.0.1" } })),
+        "/api/v1/proxies" => json(StatusCode::OK, json!({ "revision": 9, "items": sick_proxies() })),
         "/api/v1/users/alice/password" => StatusCode::NO_CONTENT.into_response(),
         "/api/v1/tokens/t1/rotate" => {
             json(StatusCode::CREATED, json!({ "id": "t2", "label": "x", "owner": "alice", "token": "tgt_new" }))
         }
         _ => json(StatusCode::NOT_FOUND, json!({ "detail": "There is no such thing." })),
     }
+}
+
+/// Proxies each of which has something; and a sound one.
+fn sick_proxies() -> Vec<Value> {
+    let sound = json!({
+        "name": "sound", "instance": "i1", "state": "live", "revision": 9, "age_ms": 100, "clock_ahead_ms": -4000,
+        "filter_version": env!("CARGO_PKG_VERSION"), "pages_left_out": 0,
+    });
+    let but = |name: &str, field: &str, value: Value| {
+        let mut proxy = sound.clone();
+        (proxy["name"], proxy[field]) = (json!(name), value);
+        proxy
+    };
+    vec![
+        sound.clone(),
+        but("lost", "state", json!("lost")),
+        but("behind", "revision", json!(8)),
+        but("empty", "revision", Value::Null),
+        but("old", "age_ms", json!(61_000)),
+        but("fast", "clock_ahead_ms", json!(-5001)),
+        but("other", "filter_version", json!("0.0.1")),
+        but("torn", "pages_left_out", json!(2)),
+    ]
 }
 
 /// 100,000 lines, a hundred at a time; the connection breaks off after so many hundreds.
@@ -165,6 +191,69 @@ fn a4_an_export_is_written_whole_or_fails_and_leaves_no_file() {
     for arguments in [["audit", "export", "--token", "x"], ["audit", "export", "--format", "xml"]] {
         assert_eq!(stub.tokengate(&arguments, "").0, Some(2));
     }
+}
+
+#[test]
+fn the_doctor_names_each_proxy_that_has_something() {
+    let stub = Stub::start();
+    let (code, output) = stub.tokengate(&["doctor", "--json"], "");
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let found = |check: &str| {
+        let check = answer["checks"].as_array().expect("checks").iter().find(|found| found["check"] == check);
+        let check = check.unwrap_or_else(|| panic!("{answer}"));
+        format!("{} {}", check["outcome"].as_str().expect("an outcome"), check["found"].as_str().expect("a text"))
+    };
+    assert_eq!(code, Some(1));
+    assert_eq!(found("proxies"), "warn 7 live; lost: lost (i1)");
+    assert_eq!(found("revision"), "fail behind: behind (i1), empty (i1)");
+    assert!(found("feed").starts_with("fail") && found("feed").ends_with("minute: old (i1)"), "{answer}");
+    assert_eq!(found("clocks of proxies"), "fail differ by more than 5 s: fast (i1)");
+    assert_eq!(found("filter"), "warn has another version than this program: other (i1)");
+    assert_eq!(found("snapshot"), "fail had to leave out pages: torn (i1)");
+    assert!(found("version").starts_with("warn") && found("version").contains("0.0.1"), "{answer}");
+    assert!(found("data directory").starts_with("warn"), "where there is none, the machine is another one");
+}
+
+#[test]
+fn attack_a_password_that_is_typed_is_not_shown_and_nothing_is_deleted_without_a_yes() {
+    let stub = Stub::start();
+    let tools = Tools::find().expect("the programs");
+    // Types each line once the program has asked for it, on a terminal, as soon as that does not show what is typed (or
+    // after 5 s all the same); gives what it shows.
+    let script = "import os, pty, sys, termios, time\n\
+        pid, terminal = pty.fork()\n\
+        if pid == 0: os.execv(sys.argv[1], [sys.argv[1]] + sys.argv[2].split())\n\
+        shown = b''\n\
+        for line in sys.argv[3:]:\n\
+        \x20   asked = b''\n\
+        \x20   while not asked.endswith((b': ', b'] ')): asked += os.read(terminal, 100)\n\
+        \x20   for _ in range(500 if asked.endswith(b': ') else 0):\n\
+        \x20       if not termios.tcgetattr(terminal)[3] & termios.ECHO: break\n\
+        \x20       time.sleep(0.01)\n\
+        \x20   shown += asked\n\
+        \x20   os.write(terminal, line.encode() + b'\\n')\n\
+        try:\n\
+        \x20   while True: shown += os.read(terminal, 100) or sys.exit(1)\n\
+        except OSError: pass\n\
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode())";
+    let typed = |command: &str, lines: &[&str]| {
+        let mut python = Command::new(&tools.python);
+        python.args(["-c", script]).arg(&tools.tokengate).arg(command).args(lines);
+        let output = python.env("TOKENGATE_URL", &stub.url).env("TOKENGATE_TOKEN", "x").output().expect("python runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let shown = typed("user password alice", &["hidden", "hidden"]);
+    assert!(shown.starts_with("0 New password: ") && shown.contains("The same again: "), "{shown}");
+    assert!(!shown.contains("hidden"), "{shown}");
+    assert_eq!(stub.asked(), [r#"PUT /api/v1/users/alice/password {"password":"hidden"}"#]);
+    let shown = typed("user password alice", &["hidden", "hiden"]);
+    assert!(shown.starts_with('2') && shown.contains("two different passwords"), "{shown}");
+    assert!(stub.asked().is_empty());
+    let shown = typed("user delete alice", &["n"]);
+    assert!(shown.starts_with('1') && shown.contains("nothing was done") && stub.asked().is_empty(), "{shown}");
+    typed("user delete alice", &["y"]);
+    assert_eq!(stub.asked(), ["DELETE /api/v1/users/alice"]);
 }
 
 #[test]

@@ -54,10 +54,12 @@ fn space(checks: &mut Checks, data: &Path) {
             let free = space.f_bavail.saturating_mul(space.f_frsize);
             let found = format!("{} MiB are free", free / (1024 * 1024));
             let advice = "make room: what cannot be written is not changed, a revocation included";
-            match free {
-                ..SPACE_FAIL => checks.fail("disk", found, advice),
-                ..SPACE_WARN => checks.warn("disk", found, advice),
-                _ => checks.ok("disk", found),
+            if free < SPACE_FAIL {
+                checks.fail("disk", found, advice);
+            } else if free < SPACE_WARN {
+                checks.warn("disk", found, advice);
+            } else {
+                checks.ok("disk", found);
             }
         }
         Err(error) => checks.warn("disk", format!("its free space is not known: {error}"), "look at it by `df`"),
