@@ -1,7 +1,7 @@
 //! Signing in at the API with a user name, or an e-mail address, and a password (M8).
 //!
 //! ```text
-//! throttle ─▶ who is that? ─▶ right? (our own hash, or the backend's word) ─▶ a user, made now if need be ─▶ audit record
+//! throttle ─▶ who is that? ─▶ right? (our own hash, the backend's word) ─▶ a user, made now if need be ─▶ audit
 //! ```
 //!
 //! Whether there is such a user shows in nothing but the audit: neither in the answer, nor in its time, nor in what is

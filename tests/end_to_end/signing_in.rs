@@ -264,6 +264,7 @@ fn attack_a_backend_that_gives_no_clear_answer_lets_nobody_in_and_gets_the_passw
         }
     }
     assert_eq!(world.received("/redirected").len(), 0);
+    assert!(world.log("control-plane").contains("Connection refused"), "the administrator is told why");
     let_backend_check(&world);
     assert_eq!(as_alice(&world, "wonderland").status, 200);
     // A credential in the address does not stand beside the one that is to be looked at.

@@ -9,6 +9,7 @@ use policy::credential::Secret;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
+use std::error::Error;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -34,7 +35,7 @@ pub(crate) enum ProbeError {
     #[error("too many passwords are being checked")]
     Busy,
     #[error("the backend did not say whether a password is right: {0}")]
-    Request(reqwest::Error),
+    Request(String),
     #[error("the backend did not say whether a password is right: it answered {0}")]
     Status(StatusCode),
     #[error("the name and the password cannot stand in a header")]
@@ -56,9 +57,9 @@ impl Probe {
         let value = Zeroizing::new(format!("Basic {}", *Zeroizing::new(BASE64.encode(&*joined))));
         let mut value = HeaderValue::from_str(&value).map_err(|_| ProbeError::Credential)?;
         value.set_sensitive(true);
-        // The address stays out of errors; it may hold a credential, in whose place this one goes.
-        let failed = |error: reqwest::Error| ProbeError::Request(error.without_url());
+        let failed = |error: reqwest::Error| ProbeError::Request(with_causes(&error.without_url()));
         let mut request = self.client.get(url).build().map_err(failed)?;
+        // In the place of a credential that may stand in the address.
         request.headers_mut().insert(AUTHORIZATION, value);
         match self.client.execute(request).await.map_err(failed)?.status() {
             status if status.is_success() => Ok(true),
@@ -66,4 +67,10 @@ impl Probe {
             status => Err(ProbeError::Status(status)),
         }
     }
+}
+
+/// An error in the words of all that led to it: the client's own are no more than that something failed.
+fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -1,8 +1,9 @@
 //! The audit of sign-ins with passwords (A1).
 //!
-//! Nobody gets in before the record is in the database; a user who comes again from the same address within a minute leaves
-//! none. Failed attempts leave one too, [`FAILURES_MAX`] of them a minute at most, so that no flood fills the database: what
-//! is beyond that, and what was held up unchecked, is told once a minute as a number. (That number is in memory until then.)
+//! Nobody gets in before the record is in the database; a user who comes again from the same address within a minute
+//! leaves none. Failed attempts leave one too, [`FAILURES_MAX`] of them a minute at most, so that no flood fills the
+//! database: what is beyond that, and what was held up unchecked, is told once a minute as a number. (That number is in
+//! memory until then.)
 
 use crate::App;
 use crate::clock;

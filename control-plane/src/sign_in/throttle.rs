@@ -6,14 +6,15 @@
 //! | an address | 100 | 1 s | 1 minute | 10 minutes without one |
 //! | a user | 100 | 1 s | 1 minute | 10 minutes without one |
 //!
-//! The first holds up who guesses. It must not hold up the user elsewhere: its pauses keep one address from ever getting a
-//! user's own count to 100; and who signed in from an address within a day is not held up there by what others do.
-//! The second holds up who tries one password with many users; many people may share an address, so its pause is short.
-//! The third holds up many addresses that guess at one user.
+//! The first holds up who guesses. It must not hold up the user elsewhere: its pauses keep one address from ever getting
+//! a user's own count to 100; and who signed in from an address within a day is not held up there by what others do. The
+//! second holds up who tries one password with many users; many people may share an address, so its pause is short. The
+//! third holds up many addresses that guess at one user.
 //!
-//! An attempt is counted before the password is looked at: as many may be under way as there are failures left, and others
-//! wait for those. So parallel guesses are counted too, and right passwords in parallel are not refused. All of this is in
-//! memory, bounded, and gone with a restart. Names are counted as they are typed, whether there is such a user or not.
+//! An attempt is counted before the password is looked at: as many may be under way as there are failures left, and
+//! others wait for those. So parallel guesses are counted too, and right passwords in parallel are not refused. All of
+//! this is in memory, bounded, and gone with a restart. Names are counted as they are typed, whether there is such a user
+//! or not.
 
 use policy::Timestamp;
 use policy::record::folded;

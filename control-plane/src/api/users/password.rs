@@ -1,4 +1,5 @@
-//! `PUT /api/v1/users/{name}/password` and `DELETE`: sets a local password, or takes it away. One's own; sysadmins anyone's.
+//! `PUT /api/v1/users/{name}/password` and `DELETE`: sets a local password, or takes it away. One's own; sysadmins
+//! anyone's.
 
 use crate::App;
 use crate::api::caller::Caller;
