@@ -114,7 +114,7 @@ async fn recover(data: &Path, name: &str, reset_lockout: bool, output: Option<&P
         let open = open.as_object().cloned().unwrap_or_default();
         let settings = change.settings().0.patched(&open).map_err(unfit)?;
         if settings != change.settings().0 {
-            change.set_settings(&own_permit(Action::ChangeSettings)?, settings).await?;
+            change.set_settings(&own_permit(Action::ChangeSettings)?, settings, None).await?;
         }
     }
     let present = users::Entity::find().filter(users::Column::NameFolded.eq(folded(name)));
