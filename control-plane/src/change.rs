@@ -3,7 +3,7 @@
 //! ```text
 //! begin ── locks the head of the feed and takes the next revision
 //!   create_user, create_token, set_settings … ── each wants a Permit, each leaves an audit record
-//! commit ── and only then the image, and so the proxies, see it
+//! commit ── and only then the image sees it; and once it is on the disk, the proxies and whoever asked for it
 //! ```
 //!
 //! A change that is dropped is undone. Its author is judged again when it begins, by all rules that need no request: while
@@ -15,7 +15,9 @@ use crate::fault;
 use crate::image::{Effect, ImageError};
 use crate::passwords::RightBy;
 use crate::permission::{Action, Permit};
+use crate::store::durable::NotDurable;
 use crate::store::{Store, audit, credentials, feed_head, random_number, settings, tokens, users};
+use futures_util::TryStreamExt as _;
 use policy::credential::BackendCredential;
 use policy::record::{PROGRAM, folded};
 use policy::restrictions;
@@ -24,8 +26,8 @@ use policy::{DenyReason, FilterKeys, IpRule, KeyedHash, Settings, Timestamp};
 use sea_orm::ActiveValue::{self, NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, Select, SqlErr,
-    TransactionTrait as _,
+    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QueryOrder as _, Select, SqlErr, TransactionTrait as _,
 };
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -100,6 +102,8 @@ pub(crate) enum ChangeError {
     Database(#[from] DbErr),
     #[error(transparent)]
     Reload(#[from] crate::store::OpenError),
+    #[error(transparent)]
+    NotDurable(#[from] NotDurable),
 }
 
 /// A user to be.
@@ -147,19 +151,17 @@ impl<'a> Change<'a> {
     pub(crate) async fn begin(store: &'a Store, author: Author) -> Result<Self, ChangeError> {
         let changing = store.changing.clone().lock_owned().await;
         let now = clock::now();
-        let transaction = store.db.begin().await?;
-        // The first statement locks the row, and with it every other change: commit order is revision order.
+        let transaction = store.writer.begin().await?;
+        // The first statement locks the row, and with it every other change: commit order is revision order. (In SQLite
+        // it takes the one lock for writing, and waits for it; a transaction that read before could find it taken.)
         let tag = random_number()?;
-        feed_head::Entity::update_many()
+        let heads = feed_head::Entity::update_many()
             .col_expr(feed_head::Column::Revision, Expr::col(feed_head::Column::Revision).add(1))
             .col_expr(feed_head::Column::Tag, Expr::value(tag))
             .filter(feed_head::Column::Id.eq(feed_head::ID))
-            .exec(&transaction)
+            .exec_with_returning(&transaction)
             .await?;
-        let head = feed_head::Entity::find_by_id(feed_head::ID)
-            .one(&transaction)
-            .await?
-            .ok_or_else(|| DbErr::RecordNotFound("the head of the feed".into()))?;
+        let head = heads.first().ok_or_else(|| DbErr::RecordNotFound("the head of the feed".into()))?;
         let (revision, effects) = (head.revision, Vec::new());
         // The image must be one revision behind, or it has missed something: a commit whose outcome nobody knew.
         let behind = store.with_image(|image| image.position().revision) + 1 != revision.cast_unsigned();
@@ -312,7 +314,7 @@ impl<'a> Change<'a> {
         let owner = match new.owner_id {
             None => None,
             Some(id) => {
-                let owner = active_user(&self.transaction, id).await?.ok_or(ChangeError::OwnerGone)?;
+                let owner = self.active_user(id).await?.ok_or(ChangeError::OwnerGone)?;
                 self.expect_room_for_token(&owner).await?;
                 Some(owner)
             }
@@ -379,8 +381,9 @@ impl<'a> Change<'a> {
             row.restrictions = ActiveValue::Set(restrictions.as_ref().map(restrictions::Set::to_string));
         }
         let edited = tokens::Entity::update(row).exec(&self.transaction).await?;
-        let anybody = self.sysadmin_token_besides(tokens::Column::Id.is_not_null()).await?;
-        if owner.is_some_and(|owner| owner.sysadmin) && !anybody {
+        if owner.is_some_and(|owner| owner.sysadmin)
+            && !self.sysadmin_token_besides(tokens::Column::Id.is_not_null()).await?
+        {
             return Err(ChangeError::LastSysadminToken);
         }
         let seen = |token: &tokens::Model| {
@@ -522,9 +525,12 @@ impl<'a> Change<'a> {
         };
         let held = tokens::Entity::find()
             .filter(tokens::Column::OwnerId.eq(owner.id))
-            .filter(tokens::Column::DeletedAt.is_null())
-            .all(&self.transaction)
-            .await?;
+            .filter(tokens::Column::DeletedAt.is_null());
+        // Mostly there are few enough, whether expired or not.
+        if held.clone().count(&self.transaction).await? < u64::from(most.get()) {
+            return Ok(());
+        }
+        let held = held.all(&self.transaction).await?;
         let held = held
             .iter()
             .filter(|token| !tokens::record(token, Some(owner), &self.store.master).is_expired(self.now))
@@ -556,22 +562,39 @@ impl<'a> Change<'a> {
         if check == PasswordCheck::Local && sysadmins.iter().any(signs_in) {
             return Ok(true);
         }
-        let candidates = tokens::Entity::find()
+        // One at a time, the latest first, until one works: a sysadmin may have very many.
+        let mut candidates = tokens::Entity::find()
             .filter(tokens::Column::OwnerId.is_in(sysadmins.iter().map(|user| user.id)))
             .filter(left)
             .filter(tokens::Column::DeletedAt.is_null())
             .filter(tokens::Column::Imported.eq(false))
-            .all(&self.transaction)
+            .order_by_desc(tokens::Column::Id)
+            .stream(&self.transaction)
             .await?;
-        Ok(candidates.iter().any(|token| {
+        while let Some(token) = candidates.try_next().await? {
             let owner = sysadmins.iter().find(|user| Some(user.id) == token.owner_id);
-            self.store.still_stands(token, owner, None, self.now).is_ok()
-        }))
+            if self.store.still_stands(&token, owner, None, self.now).is_ok() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    /// Commits, and shows the change to the proxies; gives its revision.
+    /// The user with this id as it is in this transaction, unless deleted or suspended.
+    async fn active_user(&self, id: i64) -> Result<Option<users::Model>, DbErr> {
+        let user = match &self.caller {
+            // Read in this transaction, in which nothing has changed since.
+            Some(caller) if caller.id == id && self.effects.is_empty() => Some(caller.clone()),
+            _ => users::Entity::find_by_id(id).one(&self.transaction).await?,
+        };
+        Ok(user.filter(|user| user.name_folded.is_some() && !user.suspended))
+    }
+
+    /// Commits, shows the change, and waits until the disk has it; gives its revision. The next change does not wait for
+    /// the disk: one sync is for all who committed before it.
     pub(crate) async fn commit(self) -> Result<u64, ChangeError> {
-        let Self { store, transaction, actor: _, caller: _, now: _, revision, tag, effects, _changing } = self;
+        let Self { store, transaction, actor: _, caller: _, now: _, revision, tag, effects, _changing: changing } =
+            self;
         // What no proxy could read must not be committed: nobody would ever hear of anything again.
         let prepared = store
             .with_image(|image| image.prepare(revision.cast_unsigned(), tag.cast_unsigned(), effects))
@@ -580,13 +603,17 @@ impl<'a> Change<'a> {
         if let Err(error) = transaction.commit().await {
             // Nobody knows whether it took place. The database does.
             tracing::error!(%error, "a commit failed; building the snapshot image anew");
+            store.durable.committed();
             store.distrust_image();
             store.reload().await?;
             return Err(error.into());
         }
         fault::point("after-commit");
+        store.durable.committed();
         store.publish(prepared);
         fault::point("published");
+        drop(changing);
+        store.durable.settle().await?;
         Ok(revision.cast_unsigned())
     }
 
@@ -604,7 +631,7 @@ impl<'a> Change<'a> {
             request_id: Set(self.actor.request_id.clone()),
             on_behalf_of: Set(self.actor.on_behalf_of.clone()),
         };
-        audit::Entity::insert(row).exec(&self.transaction).await.map(|_| ())
+        audit::Entity::insert(row).exec_without_returning(&self.transaction).await.map(|_| ())
     }
 
     fn show(&mut self, token: &tokens::Model, owner: Option<&users::Model>) {
@@ -667,12 +694,13 @@ async fn who(
         }
     };
     let gone = || ChangeError::Denied(DenyReason::TokenDeleted);
-    let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(transaction).await?;
-    let token = token.ok_or_else(gone)?;
-    let holder_id = actor_id.unwrap_or(user_id);
-    let holder = users::Entity::find_by_id(holder_id).one(transaction).await?.ok_or_else(gone)?;
-    let user = users::Entity::find_by_id(user_id).one(transaction).await?.ok_or_else(gone)?;
-    if token.owner_id != Some(holder.id) || user.name_folded.is_none() {
+    let (token, holder) = tokens::with_owner(transaction, &token_id).await?.ok_or_else(gone)?;
+    let holder = holder.filter(|holder| holder.id == actor_id.unwrap_or(user_id)).ok_or_else(gone)?;
+    let user = match actor_id {
+        None => holder.clone(),
+        Some(_) => users::Entity::find_by_id(user_id).one(transaction).await?.ok_or_else(gone)?,
+    };
+    if user.name_folded.is_none() {
         return Err(gone());
     }
     let context_user = actor_id.map(|_| &user);
@@ -680,12 +708,6 @@ async fn who(
     let on_behalf_of = actor_id.map(|_| user.name.clone());
     let actor = Actor { name: holder.name, token_id: Some(token_id), request_id, on_behalf_of };
     Ok((actor, Some(user)))
-}
-
-/// The user with this id, unless deleted or suspended.
-async fn active_user(transaction: &DatabaseTransaction, id: i64) -> Result<Option<users::Model>, DbErr> {
-    let user = users::Entity::find_by_id(id).one(transaction).await?;
-    Ok(user.filter(|user| user.name_folded.is_some() && !user.suspended))
 }
 
 /// Address rules as they are stored: none is none, not an empty list.

@@ -78,8 +78,12 @@ async fn answer(
         });
         if let Some(sealed) = sealed {
             // Before anything is told: whoever has it must be known after a restart, too.
-            if let Err(error) = app.proxies.answers(&asking, trusts_ms, &app.store.db).await {
+            if let Err(error) = app.proxies.answers(&asking, trusts_ms, &app.store).await {
                 tracing::error!(%error, proxy = ask.name, "a proxy cannot be written down, and is told nothing");
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            }
+            // Nor is it told of a change that a power cut could still take back.
+            if app.store.durable.settle().await.is_err() {
                 return StatusCode::SERVICE_UNAVAILABLE.into_response();
             }
             return sealed.into_response();
@@ -119,6 +123,10 @@ async fn take_report(State(app): State<Arc<App>>, request: axum::extract::Reques
         }
         match usage::take(&app.store, &report).await {
             Ok(taken) => {
+                // With the receipt the proxy forgets what it reported.
+                if app.store.durable.settle().await.is_err() {
+                    return StatusCode::SERVICE_UNAVAILABLE.into_response();
+                }
                 let receipt = Receipt { nonce: report.nonce, instance: report.instance, taken };
                 receipt.seal(key).ok_or(StatusCode::INTERNAL_SERVER_ERROR).into_response()
             }

@@ -6,6 +6,7 @@
 //! given its first answer, so that a control plane which has just started knows whom it has not heard of.
 
 use crate::keys::hex;
+use crate::store::Store;
 use crate::store::proxies::{ActiveModel, Column, Entity, Model};
 use crate::store::tokens::{stored, timestamp};
 use crate::{App, clock, retention, usage};
@@ -139,12 +140,12 @@ impl Proxies {
     }
 
     /// A proxy is about to be answered, under settings by which it may go on deciding for so long: writes down what must
-    /// be known after a restart.
+    /// be known after a restart, once [`Store::durable`] is settled.
     pub(crate) async fn answers(
         &self,
         asking: &Asking<'_>,
         trusts_ms: Option<u64>,
-        db: &DatabaseConnection,
+        store: &Store,
     ) -> Result<(), DbErr> {
         let row = {
             let mut known = self.known();
@@ -158,11 +159,11 @@ impl Proxies {
             }
             proxy.row(&asking.instance)
         };
-        self.write(&asking.instance, row, db).await
+        self.write(&asking.instance, row, store).await
     }
 
     /// Writes down, every minute, who has been seen since: not while they wait for an answer.
-    async fn write_who_was_seen(&self, db: &DatabaseConnection) -> Result<(), DbErr> {
+    async fn write_who_was_seen(&self, store: &Store) -> Result<(), DbErr> {
         let stale: Vec<_> = self
             .known()
             .iter()
@@ -170,19 +171,20 @@ impl Proxies {
             .map(|(instance, proxy)| (*instance, proxy.row(instance)))
             .collect();
         for (instance, row) in stale {
-            self.write(&instance, row, db).await?;
+            self.write(&instance, row, store).await?;
         }
         Ok(())
     }
 
-    async fn write(&self, instance: &Instance, row: ActiveModel, db: &DatabaseConnection) -> Result<(), DbErr> {
+    async fn write(&self, instance: &Instance, row: ActiveModel, store: &Store) -> Result<(), DbErr> {
         let all = [Column::Name, Column::Address, Column::SeenAt, Column::TrustsMs, Column::Version, Column::Workers];
         let anew = OnConflict::column(Column::Instance).update_columns(all).to_owned();
         let written = Written {
             seen_at: timestamp(*row.seen_at.as_ref()),
             trusts_ms: row.trusts_ms.as_ref().map(i64::cast_unsigned),
         };
-        Entity::insert(row).on_conflict(anew).exec_without_returning(db).await?;
+        Entity::insert(row).on_conflict(anew).exec_without_returning(&store.writer).await?;
+        store.durable.committed();
         if let Some(proxy) = self.known().get_mut(instance) {
             proxy.written = Some(written);
         }
@@ -276,8 +278,8 @@ pub(crate) async fn keep_up(app: &Arc<App>) {
 }
 
 async fn keep_up_once(app: &App, first: bool) -> Result<(), DbErr> {
-    let db = &app.store.db;
-    app.proxies.write_who_was_seen(db).await?;
+    let db = &app.store.writer;
+    app.proxies.write_who_was_seen(&app.store).await?;
     if !first {
         app.proxies.forget_the_gone(db).await?;
         usage::forget_the_gone(&app.store).await?;

@@ -36,7 +36,7 @@ async fn forget<E: Searched + Default>(store: &Store, old: Expr) -> Result<(), D
         let mut some = Query::select();
         some.column(E::ID).from(E::default()).and_where(old.clone()).order_by(E::AT, Order::Asc).limit(ROWS);
         let turn = store.turn_to_record().await;
-        let deleted = E::delete_many().filter(E::ID.in_subquery(some)).exec(&store.db).await?;
+        let deleted = E::delete_many().filter(E::ID.in_subquery(some)).exec(&store.writer).await?;
         drop(turn);
         if deleted.rows_affected == 0 {
             return Ok(());

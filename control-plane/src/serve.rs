@@ -68,6 +68,8 @@ pub(crate) enum ServeError {
     AdminToken { path: PathBuf, source: io::Error },
     #[error("nobody could sign in: {0}")]
     SignIn(#[from] SignInStartError),
+    #[error("the database's log could not be written to the disk; see to the disk, then start again")]
+    NotDurable,
     #[error("the server: {0}")]
     Server(#[from] io::Error),
 }
@@ -101,15 +103,22 @@ pub(crate) async fn serve(config: &Config) -> Result<(), ServeError> {
         Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).with_state(app.clone());
     let router = health.merge(feed::router(app.clone())).merge(api::router(app.clone()));
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::spawn(async move {
-        tokio::select! { _ = terminated.recv() => {}, _ = interrupted.recv() => {} }
+    let failing = app.clone();
+    let broken = tokio::spawn(async move {
+        let broken = tokio::select! {
+            _ = terminated.recv() => false,
+            _ = interrupted.recv() => false,
+            () = failing.store.durable.breaks() => true,
+        };
         tracing::info!("stopping: answering what is under way");
         let _ = stop.send(true);
+        broken
     });
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
     tokio::select! {
         () = server::accept(listener, tls, router, &app) => {}
         () = app.store.keep_image_trusted() => {}
+        () = app.store.keep_log_short() => {}
         () = usage::keep_writing(&app) => {}
         () = records::keep_writing(&app) => {}
         () = proxies::keep_up(&app) => {}
@@ -117,12 +126,12 @@ pub(crate) async fn serve(config: &Config) -> Result<(), ServeError> {
     usage::write_own(&app).await;
     records::write_numbers(&app).await;
     // What is in the log beside the database goes into it, unless somebody still reads.
-    let closed = tokio::time::timeout(Duration::from_secs(2), app.store.db.clone().close()).await;
+    let closed = tokio::time::timeout(Duration::from_secs(2), app.store.close()).await;
     if !matches!(closed, Ok(Ok(()))) {
         tracing::warn!("the database was not closed; the next start puts in order what is left");
     }
     tracing::info!("stopped");
-    Ok(())
+    if broken.await.unwrap_or(true) { Err(ServeError::NotDurable) } else { Ok(()) }
 }
 
 /// The master key in this directory; both are made if they are not there, for their owner alone to read.

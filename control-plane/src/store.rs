@@ -6,7 +6,9 @@
 
 pub(crate) mod audit;
 pub(crate) mod calls;
+mod checkpoint;
 pub(crate) mod credentials;
+pub(crate) mod durable;
 pub(crate) mod feed_head;
 pub(crate) mod idempotency;
 pub(crate) mod inspect;
@@ -22,14 +24,15 @@ pub(crate) mod users;
 use crate::clock;
 use crate::image::{Image, ImageError, Prepared};
 use crate::keys::{self, MasterKey};
+use durable::Durable;
 use futures_util::TryStreamExt as _;
 use policy::feed::SyncKey;
 use policy::{DenyReason, FilterKeys, KeyedHash, Settings, Timestamp, still_stands};
 use sea_orm::sea_query::ExprTrait as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectOptions, Database, DatabaseConnection, DbErr, EntityTrait as _,
-    QueryFilter as _,
+    ActiveValue::Set, ColumnTrait as _, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbErr,
+    EntityTrait as _, QueryFilter as _,
 };
 use sea_orm_migration::MigratorTrait as _;
 use sha2::{Digest as _, Sha256};
@@ -45,11 +48,26 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 /// How long a deleted token is remembered, so that its bearer learns why it fails (U8).
 const REMEMBER_DELETED_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
+/// Connections that read.
+const READERS: u32 = 8;
+
+/// Rows that a reader reads ahead of whoever takes them: every stop for one of them costs two turns of threads.
+const ROWS_AHEAD: usize = 1000;
+
+/// Pages that a connection keeps, in KiB with a minus: the upper levels of all indexes of a million tokens.
+const CACHE: &str = "-16384";
+
 /// The database, and the image of it from which the proxies are told.
 pub(crate) struct Store {
+    /// To read from.
     pub(crate) db: DatabaseConnection,
+    /// The one connection for changes, and whatever else is written: SQLite has one writer at a time anyway, and a
+    /// connection behind whose back somebody else writes forgets all pages that it has read.
+    pub(crate) writer: DatabaseConnection,
     pub(crate) master: MasterKey,
     pub(crate) sync_key: SyncKey,
+    /// Up to which commit the disk has everything.
+    pub(crate) durable: Durable,
     image: RwLock<Image>,
     image_trusted: AtomicBool,
     /// Held from the first statement of a change until the image shows it, so that the image is told in commit order.
@@ -81,15 +99,25 @@ pub(crate) enum OpenError {
     WrongMasterKey,
     #[error("{0}")]
     Image(#[from] ImageError),
+    #[error(transparent)]
+    NotDurable(#[from] durable::NotDurable),
 }
 
 impl Store {
     /// Opens the database in this directory, brings its schema up to date, and builds the image.
     pub(crate) async fn open(directory: &Path, master: MasterKey) -> Result<Self, OpenError> {
         let lock = lock(&directory.join("lock"))?;
-        let db = connect(&directory.join(keys::DATABASE)).await?;
-        migration::Migrator::up(&db, None).await?;
-        let head = head_or_new(&db, &master).await?;
+        let file = directory.join(keys::DATABASE);
+        let writer = connect(&file, 1, 50).await?;
+        migration::Migrator::up(&writer, None).await?;
+        let db = connect(&file, READERS, ROWS_AHEAD).await?;
+        let head = head_or_new(&writer, &master).await?;
+        // What the last run committed and did not sync is served from now on, so it must be on the disk: a complete
+        // checkpoint ends with a sync of the database's file.
+        writer.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        let durable = Durable::of(&file);
+        durable.committed();
+        durable.settle().await?; // and should somebody else have kept the checkpoint from completing, the log's
         if head.hash_key_id != master.hash_key_id() {
             return Err(OpenError::WrongMasterKey);
         }
@@ -98,8 +126,10 @@ impl Store {
         tracing::info!(tokens = image.tokens(), revision = image.position().revision, "snapshot image built");
         Ok(Self {
             db,
+            writer,
             master,
             sync_key,
+            durable,
             image: RwLock::new(image),
             image_trusted: AtomicBool::new(true),
             _lock: lock,
@@ -184,6 +214,12 @@ impl Store {
         (self.recording.lock().await, self.changing.lock().await)
     }
 
+    /// Closes the database: what is in the log beside it goes into it, unless somebody still reads.
+    pub(crate) async fn close(&self) -> Result<(), DbErr> {
+        self.db.clone().close().await?;
+        self.writer.clone().close().await
+    }
+
     /// Tells when the image changes.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -201,15 +237,19 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-async fn connect(file: &Path) -> Result<DatabaseConnection, DbErr> {
+async fn connect(file: &Path, connections: u32, rows_ahead: usize) -> Result<DatabaseConnection, DbErr> {
     let file = file.to_owned();
-    connect_with(8, move |options| {
-        // Every change that was answered is on the disk: a revocation must survive a power cut.
+    connect_with(connections, move |options| {
+        // A commit does not wait for the disk. Whoever answers does, for many commits at once ([`durable`]): every change
+        // that was answered is on the disk, and a revocation survives a power cut.
         options
             .filename(&file)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(SqliteSynchronous::Normal)
+            .pragma("wal_autocheckpoint", checkpoint::PAGES_AT_MOST)
+            .pragma("cache_size", CACHE)
+            .row_buffer_size(rows_ahead)
             .busy_timeout(Duration::from_secs(10))
             .foreign_keys(true)
     })
@@ -223,6 +263,10 @@ async fn connect_with(
     let mut options = ConnectOptions::new("sqlite://tokengate.db");
     // The file is named by the closure, where no `?` is special.
     options.max_connections(connections).connect_timeout(Duration::from_secs(10)).sqlx_logging(false);
+    // There is no network on which a connection could get lost, and asking costs as much as a statement.
+    options.test_before_acquire(false);
+    // They stay: when the last one closes, SQLite copies the whole log into the database and deletes it.
+    options.idle_timeout(None).max_lifetime(None);
     options.map_sqlx_sqlite_opts(named);
     Database::connect(options).await
 }

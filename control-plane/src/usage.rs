@@ -105,7 +105,7 @@ pub(crate) async fn write_own(app: &App) {
 
 async fn record(store: &Store, entries: Vec<Entry>, proxy: &str) -> Result<(), DbErr> {
     let _turn = store.turn_to_record().await;
-    let transaction = store.db.begin().await?;
+    let transaction = store.writer.begin().await?;
     Taken::of(entries, clock::now(), is_audited(store)).write(&transaction, proxy).await?;
     transaction.commit().await
 }
@@ -115,12 +115,15 @@ fn is_audited(store: &Store) -> bool {
     store.settings().0.audit_calls != AuditCalls::Off
 }
 
-/// Takes a report in; gives the number of the batch that is wanted next.
+/// Takes a report in; gives the number of the batch that is wanted next. Before the proxy may forget what it reported,
+/// [`Store::durable`] must be settled.
 pub(crate) async fn take(store: &Store, report: &Report<'_>) -> Result<u64, DbErr> {
     let instance = hex(&report.instance).to_string();
     let (now, first) = (clock::now(), i64::try_from(report.first).unwrap_or(i64::MAX));
+    // Read before it is our turn, for which changes wait.
+    let batches: Vec<_> = report.batches.iter().map(|batch| entries(batch)).collect();
     let _turn = store.turn_to_record().await;
-    let transaction = store.db.begin().await?;
+    let transaction = store.writer.begin().await?;
     // The first statement writes, so that nobody else does until the end.
     let row =
         usage_reports::ActiveModel { instance: Set(instance.clone()), next: Set(first), seen_at: Set(stored(now)) };
@@ -135,8 +138,8 @@ pub(crate) async fn take(store: &Store, report: &Report<'_>) -> Result<u64, DbEr
     }
     let skip = usize::try_from(next.saturating_sub(report.first)).unwrap_or(usize::MAX);
     let mut new = Vec::new();
-    for batch in report.batches.iter().skip(skip) {
-        match entries(batch) {
+    for batch in batches.into_iter().skip(skip) {
+        match batch {
             Some(entries) => new.extend(entries),
             // It will not get better by coming again.
             None => tracing::error!(proxy = report.name, "a batch of usage cannot be read, and is left out"),
@@ -151,6 +154,7 @@ pub(crate) async fn take(store: &Store, report: &Report<'_>) -> Result<u64, DbEr
         .await?;
     fault::point("report-before-commit");
     transaction.commit().await?;
+    store.durable.committed();
     fault::point("report-after-commit");
     Ok(end)
 }
@@ -159,7 +163,7 @@ pub(crate) async fn take(store: &Store, report: &Report<'_>) -> Result<u64, DbEr
 pub(crate) async fn forget_the_gone(store: &Store) -> Result<(), DbErr> {
     let since = Timestamp::from_millis(clock::now().as_millis().saturating_sub(REMEMBER_MS));
     let gone = usage_reports::Column::SeenAt.lt(stored(since));
-    usage_reports::Entity::delete_many().filter(gone).exec(&store.db).await.map(|_| ())
+    usage_reports::Entity::delete_many().filter(gone).exec(&store.writer).await.map(|_| ())
 }
 
 /// Entries as they go into the database.

@@ -25,7 +25,6 @@ use policy::{
     DenyReason, Facts, Found, KeyedHash, Known, Request, Site, Snapshot, Sources, Timestamp, TokenRecord, UserRecord,
     Verdict, decide,
 };
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -213,9 +212,8 @@ async fn known(
 ) -> Result<Caller, ApiError> {
     let gone = || ApiError::Denied(DenyReason::TokenDeleted);
     let Admitted { token_id, user, actor, scheme } = admitted;
-    let token = tokens::Entity::find().filter(tokens::Column::PublicId.eq(&token_id)).one(&store.db).await?;
-    let token = token.ok_or_else(gone)?;
-    let holder = users::Entity::find_by_id(token.owner_id.ok_or_else(gone)?).one(&store.db).await?.ok_or_else(gone)?;
+    let (token, holder) = tokens::with_owner(&store.db, &token_id).await?.ok_or_else(gone)?;
+    let holder = holder.ok_or_else(gone)?;
     if !same_ignoring_case(&holder.name, actor.as_ref().unwrap_or(&user)) {
         return Err(gone());
     }

@@ -261,6 +261,8 @@ impl From<ChangeError> for ApiError {
             ChangeError::OwnerGone => Self::BadRequest("owner is no user here.".into()),
             ChangeError::LastSysadmin => Self::LastSysadmin,
             ChangeError::LastSysadminToken => Self::LastSysadminToken,
+            // The log has said it, once.
+            ChangeError::NotDurable(_) => Self::Busy,
             other @ (ChangeError::WrongPermit(_)
             | ChangeError::Seal
             | ChangeError::Key(_)

@@ -154,6 +154,9 @@ async fn write(
         request_id: Set(request_id.map(str::to_owned)),
         on_behalf_of: Set(None),
     };
-    let _turn = store.turn_to_record().await;
-    audit::Entity::insert(row).exec_without_returning(&store.db).await.map(|_| ())
+    let turn = store.turn_to_record().await;
+    audit::Entity::insert(row).exec_without_returning(&store.writer).await?;
+    store.durable.committed();
+    drop(turn);
+    store.durable.settle().await.map_err(|error| DbErr::Custom(error.to_string()))
 }

@@ -36,10 +36,29 @@ pub(crate) struct Model {
     pub(crate) recoverable: Option<Vec<u8>>,
 }
 
+/// What belongs to what.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub(crate) enum Relation {}
+pub(crate) enum Relation {
+    /// A token to its owner.
+    #[sea_orm(belongs_to = "super::users::Entity", from = "Column::OwnerId", to = "super::users::Column::Id")]
+    Owner,
+}
+
+impl Related<users::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Owner.def()
+    }
+}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The token with this public id, and its owner, deleted or not: in one statement, since every call asks.
+pub(crate) async fn with_owner(
+    db: &impl ConnectionTrait,
+    public_id: &str,
+) -> Result<Option<(Model, Option<users::Model>)>, DbErr> {
+    Entity::find().find_also_related(users::Entity).filter(Column::PublicId.eq(public_id)).one(db).await
+}
 
 /// What the proxies are told of a token. One of which a part cannot be read is told as deleted: left out, an imported
 /// one would be offered to the backend as a password.

@@ -139,7 +139,7 @@ async fn recover(data: &Path, name: &str, reset_lockout: bool, output: Option<&P
             .map_err(|source| RecoverError::Output { path: path.to_owned(), source })?;
     }
     change.commit().await?;
-    store.db.clone().close().await?;
+    store.close().await?;
     Ok(token)
 }
 
