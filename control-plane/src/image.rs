@@ -62,7 +62,8 @@ struct Shards<R> {
 }
 
 struct ShardImage<R> {
-    records: BTreeMap<KeyedHash, R>,
+    /// In the order of their hashes. (Nodes of a tree have room for eleven, where there are four.)
+    records: Vec<(KeyedHash, R)>,
     revision: u64,
     encoded: Vec<u8>,
 }
@@ -130,7 +131,7 @@ impl Image {
         restrictions: Vec<(KeyedHash, RestrictionsRecord)>,
     ) -> Result<Self, ImageError> {
         let (tokens, users) = (Shards::build(revision, tokens)?, Shards::build(revision, users)?);
-        let needed = needed(tokens.shards.iter().flat_map(|shard| shard.records.values()));
+        let needed = needed(tokens.shards.iter().flat_map(|shard| shard.records.iter().map(|(_, token)| token)));
         let restrictions = Shards::build(revision, restrictions)?;
         let layout = Layout { tokens: tokens.count, users: users.count, restrictions: restrictions.count };
         let position = Position { epoch, revision, tag, layout };
@@ -334,32 +335,57 @@ impl Image {
 
 impl<R: Spread> Shards<R> {
     /// Spreads records over as many shards as they need: more where few are large.
-    fn build(revision: u64, records: Vec<(KeyedHash, R)>) -> Result<Self, ShardError> {
-        let mut count = ShardCount::for_records(records.len(), R::PER_SHARD);
+    fn build(revision: u64, mut records: Vec<(KeyedHash, R)>) -> Result<Self, ShardError> {
+        records.sort_unstable_by_key(|(hash, _)| *hash);
+        records.dedup_by_key(|(hash, _)| *hash);
+        let all = records.len();
+        let mut count = ShardCount::for_records(all, R::PER_SHARD);
         loop {
-            match (Self::spread(revision, &records, count), count.doubled()) {
-                (Err(ShardError::TooLarge), Some(more)) if more.get() as usize <= 64 * records.len().max(64) => {
-                    count = more
-                }
-                (spread, _) => return spread,
+            match Self::encoded_shards(&records, count) {
+                Ok(encoded) => return Ok(Self::of(revision, count, records, encoded)),
+                Err(error) => match count.doubled() {
+                    Some(more) if error == ShardError::TooLarge && more.get() as usize <= 64 * all.max(64) => {
+                        count = more;
+                    }
+                    _ => return Err(error),
+                },
             }
         }
     }
 
-    fn spread(revision: u64, all: &[(KeyedHash, R)], count: ShardCount) -> Result<Self, ShardError> {
-        let mut shards: Vec<BTreeMap<_, _>> = (0..count.get()).map(|_| BTreeMap::new()).collect();
-        for (hash, record) in all {
-            if let Some(shard) = shards.get_mut(count.shard_of(hash) as usize) {
-                shard.insert(*hash, record.clone());
-            }
-        }
-        let records = shards.iter().map(BTreeMap::len).sum();
-        let shards = shards.into_iter().map(|records| ShardImage::new(revision, records)).collect::<Result<_, _>>()?;
-        Ok(Self { count, records, shards })
+    /// The records, in the order of their hashes, as they are encoded in so many shards: since these are numbered by the
+    /// first bits of the hashes, each is a run of them.
+    fn encoded_shards(records: &[(KeyedHash, R)], count: ShardCount) -> Result<Vec<Vec<u8>>, ShardError> {
+        let mut rest = records;
+        (0..count.get())
+            .map(|number| {
+                let (shard, behind) = rest.split_at(rest.partition_point(|(hash, _)| count.shard_of(hash) <= number));
+                rest = behind;
+                Shard::encode(shard.iter().map(|(hash, record)| (hash, record)))
+            })
+            .collect()
+    }
+
+    fn of(revision: u64, count: ShardCount, all: Vec<(KeyedHash, R)>, encoded: Vec<Vec<u8>>) -> Self {
+        let records = all.len();
+        let mut all = all.into_iter().peekable();
+        let shards = encoded.into_iter().zip(0..).map(|(encoded, number)| {
+            let here = std::iter::from_fn(|| all.next_if(|(hash, _)| count.shard_of(hash) <= number));
+            let mut records: Vec<_> = here.collect();
+            records.shrink_to_fit();
+            ShardImage { records, revision, encoded }
+        });
+        let shards = shards.collect();
+        Self { count, records, shards }
     }
 
     fn find(&self, hash: &KeyedHash) -> Option<&R> {
-        self.shards.get(self.count.shard_of(hash) as usize)?.records.get(hash)
+        let records = &self.shards.get(self.count.shard_of(hash) as usize)?.records;
+        records
+            .binary_search_by_key(hash, |(hash, _)| *hash)
+            .ok()
+            .and_then(|index| records.get(index))
+            .map(|(_, record)| record)
     }
 
     fn encoded(&self, number: u32) -> Option<(u64, &Vec<u8>)> {
@@ -396,8 +422,9 @@ impl<R: Spread> Shards<R> {
         let mut changed: BTreeMap<u32, BTreeMap<KeyedHash, R>> = BTreeMap::new();
         for (hash, record) in changes {
             let number = self.count.shard_of(hash);
-            let present = || self.shards.get(number as usize).map(|shard| shard.records.clone()).unwrap_or_default();
-            let shard = changed.entry(number).or_insert_with(present);
+            let present =
+                || self.shards.get(number as usize).into_iter().flat_map(|shard| shard.records.iter().cloned());
+            let shard = changed.entry(number).or_insert_with(|| present().collect());
             match record {
                 Some(record) => shard.insert(*hash, record.clone()),
                 None => shard.remove(hash),
@@ -444,7 +471,7 @@ fn needed<'a>(tokens: impl Iterator<Item = &'a TokenRecord>) -> HashMap<KeyedHas
 impl<R: Record> ShardImage<R> {
     fn new(revision: u64, records: BTreeMap<KeyedHash, R>) -> Result<Self, ShardError> {
         let encoded = Shard::encode(&records)?;
-        Ok(Self { records, revision, encoded })
+        Ok(Self { records: records.into_iter().collect(), revision, encoded })
     }
 }
 
