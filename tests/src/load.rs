@@ -3,6 +3,7 @@
 //! Each of a few threads sends a request on each of its connections and then reads the answers in turn. So as many
 //! requests are under way as there are connections, for hardly more than two system calls a request.
 
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -314,6 +315,19 @@ impl Tally {
 /// A GET with this `Authorization`, as it goes over the wire.
 pub fn get(path: &str, authorization: &str) -> Vec<u8> {
     request("GET", path, authorization)
+}
+
+/// A request with a body of JSON and this `Authorization`, as it goes over the wire.
+pub fn with_json(method: &str, path: &str, authorization: &str, body: &Value) -> Vec<u8> {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: load\r\nAuthorization: {authorization}\r\n");
+    let body = body.to_string();
+    format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// A request with a body of bytes, as it goes over the wire.
+pub fn with_bytes(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: load\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
 }
 
 /// A request without a body, with this `Authorization`, as it goes over the wire.

@@ -69,6 +69,28 @@ impl Process {
         self.child.id()
     }
 
+    /// The CPU time that it has used, in all its threads, to 10 ms.
+    pub fn cpu(&self) -> Duration {
+        let stat = self.about("stat");
+        // Behind the name, which may contain anything: the state, and as numbers 11 and 12 after it user and system time.
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let times = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 10) // Linux tells 100 ticks a second, whatever it counts itself
+    }
+
+    /// A figure of its memory, in bytes: `VmRSS` is what it has now, `VmHWM` the most that it has had.
+    pub fn memory(&self, figure: &str) -> u64 {
+        let status = self.about("status");
+        let line = status.lines().find_map(|line| line.strip_prefix(&format!("{figure}:"))).expect("its memory");
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+        kib * 1024
+    }
+
+    fn about(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.id())).expect("a file of the process")
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().ok().flatten()

@@ -81,28 +81,21 @@ impl Proxy {
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.process.as_ref().expect("a running Envoy").id()
+        self.process().id()
     }
 
     /// The memory that it holds (its resident set), in bytes.
     pub fn memory(&self) -> u64 {
-        let status = self.about("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident set");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        self.process().memory("VmRSS")
     }
 
     /// The CPU time that it has used, in all its threads, to 10 ms.
     pub fn cpu(&self) -> Duration {
-        let stat = self.about("stat");
-        // Behind the name, which may contain anything: the state, and as numbers 11 and 12 after it user and system time.
-        let (_, fields) = stat.rsplit_once(')').expect("a name");
-        let times = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
-        Duration::from_millis(ticks * 10) // Linux tells 100 ticks a second, whatever it counts itself
+        self.process().cpu()
     }
 
-    fn about(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("a file of Envoy's process")
+    fn process(&self) -> &Process {
+        self.process.as_ref().expect("a running Envoy")
     }
 
     /// A GET through it.

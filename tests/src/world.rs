@@ -110,10 +110,20 @@ impl World {
 
     /// Starts the control plane and waits until it answers.
     pub fn start_control_plane(&mut self) {
+        self.start_control_plane_within(PATIENCE);
+    }
+
+    /// The same where it has so much to read that it may take longer.
+    pub fn start_control_plane_within(&mut self, promised: Duration) {
         self.control_plane = Some(self.site.start_control_plane().expect("the control plane starts"));
-        eventually("the control plane is ready", || {
+        eventually_within(promised, "the control plane is ready", || {
             (self.control_get("/readyz").send().status == StatusCode::OK).then_some(())
         });
+    }
+
+    /// The control plane's process.
+    pub fn control_plane(&self) -> &Process {
+        self.control_plane.as_ref().expect("a running control plane")
     }
 
     /// Starts Envoy and waits until it accepts connections.
@@ -329,6 +339,13 @@ impl World {
         self.python(script, &[owner, &count.to_string()]);
     }
 
+    /// Runs SQL statements in the database of a stopped control plane.
+    pub fn run_sql(&self, statements: &str) {
+        let script =
+            "import sqlite3, sys\ndatabase = sqlite3.connect(sys.argv[1])\ndatabase.executescript(sys.argv[2])";
+        self.python(script, &[statements]);
+    }
+
     /// The audit as it lies in the database, a line a record.
     pub fn audit(&self) -> Vec<String> {
         self.rows("select revision, actor, action, subject, detail, on_behalf_of from audit order by id")
@@ -499,9 +516,12 @@ impl Reply {
     }
 }
 
+/// How long anything may take that has no promised time.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Waits until something is so, for at most 15 s: for what has no promised time.
 pub fn eventually<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
-    eventually_within(Duration::from_secs(15), what, attempt)
+    eventually_within(PATIENCE, what, attempt)
 }
 
 /// Waits until something is so; fails when it is not within the promised time.

@@ -1,9 +1,13 @@
-//! `make bench`: how soon a revocation is in force, and what a request costs. Real Envoy, the real filter and the real
-//! control plane, as the tests have them, but built for release.
+//! `make bench`: how soon a revocation is in force, what a request costs, and what the control plane can take. Real Envoy,
+//! the real filter and the real control plane, as the tests have them, but built for release.
 
 mod cost;
+mod creation;
+mod events;
+mod lists;
 mod revocation;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +16,7 @@ use tests::World;
 const HELP: &str = "\
 Measures Tokengate on this machine: Envoy, control plane and whoever asks, on free ports of 127.0.0.1.
 
-Usage: bench [revocation] [cost] [OPTIONS]        make bench BENCH=\"…\"
+Usage: bench [revocation] [cost] [creation] [events] [lists] [OPTIONS]        make bench BENCH=\"…\"
 
   revocation  How long a token is admitted after its deletion was answered. Envoy has 4 workers. On every connection
               the token is asked with about every 5 ms; counted is until the last connection has had its first
@@ -21,13 +25,26 @@ Usage: bench [revocation] [cost] [OPTIONS]        make bench BENCH=\"…\"
   cost        CPU time of Envoy for a request: without the filter and its guards, with an admitted token, and with
               one whose call is not logged. Envoy has 1 worker and answers by itself.
 
-Without a name, both; that takes about 2 minutes.
+  creation    How many tokens are created a second, and then deleted, over the API by clients on connections that they
+              keep, and how long each waits for its answer, which comes when the change is on the disk.
+  events      Call events, reported as by 4 proxies every 250 ms: whether they are taken in as quickly as they come, and
+              how long changes wait meanwhile.
+  lists       Pages of the list of tokens under each filter, with very many tokens of 10,000 users in the database; how
+              soon the control plane starts with them, and its memory; then what `creation` measures, beside them.
+
+Without a name, all; that takes about 6 minutes.
 
   --rounds N       Revocations in each case [default: 200]
   --connections N  Connections on which the revoked token is asked with, from 32 [default: 48]
   --load N         Other requests a second, in the second case of `revocation`; 0 leaves it out [default: 1000]
   --cost-rounds N  Measurements of each case of `cost`, taken in turn [default: 10]
   --requests N     Requests in each of these [default: 20000]
+  --clients N      Clients of `creation` [default: 16]
+  --seconds N      How long they create, and then delete at most [default: 10]
+  --events N       Call events a second in `events` [default: 10000]
+  --event-seconds N  How long they come [default: 60]
+  --tokens N       Tokens in `lists`, from 10000 [default: 1000000]
+  --chains N       Chains of 10 pages in each case of `lists`, each with other values [default: 10]
   --help           This
 
 Whoever else is busy on the machine shows in all figures. Ctrl-C ends it, and all that it started.
@@ -39,11 +56,20 @@ static STOPPED: AtomicBool = AtomicBool::new(false);
 struct Options {
     revocation: bool,
     cost: bool,
+    creation: bool,
+    events_case: bool,
+    lists: bool,
     rounds: u32,
     connections: usize,
     load: u32,
     cost_rounds: u32,
     requests: u32,
+    clients: usize,
+    seconds: u32,
+    events: u32,
+    event_seconds: u32,
+    tokens: u32,
+    chains: u32,
 }
 
 fn main() -> ExitCode {
@@ -71,6 +97,15 @@ fn run() -> Result<(), String> {
     if options.cost {
         cost::run(&options)?;
     }
+    if options.creation {
+        creation::run(&options)?;
+    }
+    if options.events_case {
+        events::run(&options)?;
+    }
+    if options.lists {
+        lists::run(&options)?;
+    }
     Ok(())
 }
 
@@ -80,11 +115,20 @@ impl Options {
         let mut options = Self {
             revocation: false,
             cost: false,
+            creation: false,
+            events_case: false,
+            lists: false,
             rounds: 200,
             connections: 48,
             load: 1000,
             cost_rounds: 10,
             requests: 20_000,
+            clients: 16,
+            seconds: 10,
+            events: 10_000,
+            event_seconds: 60,
+            tokens: 1_000_000,
+            chains: 10,
         };
         while let Some(argument) = arguments.next() {
             let mut number = |least: u32| {
@@ -94,18 +138,29 @@ impl Options {
             match argument.as_str() {
                 "revocation" => options.revocation = true,
                 "cost" => options.cost = true,
+                "creation" => options.creation = true,
+                "events" => options.events_case = true,
+                "lists" => options.lists = true,
                 "--rounds" => options.rounds = number(1)?,
                 // Which worker gets a connection is chance; fewer might well leave one out.
                 "--connections" => options.connections = usize::try_from(number(32)?).unwrap_or(usize::MAX),
                 "--load" => options.load = number(0)?,
                 "--cost-rounds" => options.cost_rounds = number(1)?,
                 "--requests" => options.requests = number(1000)?,
+                "--clients" => options.clients = usize::try_from(number(1)?).unwrap_or(usize::MAX),
+                "--seconds" => options.seconds = number(1)?,
+                "--events" => options.events = number(100)?,
+                "--event-seconds" => options.event_seconds = number(1)?,
+                "--tokens" => options.tokens = number(10_000)?,
+                "--chains" => options.chains = number(1)?,
                 "--help" | "-h" => return Ok(None),
                 _ => return Err(format!("{argument} is unknown; --help lists what there is")),
             }
         }
-        if !options.revocation && !options.cost {
+        let named = [options.revocation, options.cost, options.creation, options.events_case, options.lists];
+        if named == [false; 5] {
             (options.revocation, options.cost) = (true, true);
+            (options.creation, options.events_case, options.lists) = (true, true, true);
         }
         Ok(Some(options))
     }
@@ -116,10 +171,24 @@ fn unless_stopped() -> Result<(), String> {
     if STOPPED.load(Ordering::Relaxed) { Err("stopped".into()) } else { Ok(()) }
 }
 
-/// Shows on stderr how far it is.
+/// Shows on stderr how far it is; in a file or a pipe, the end alone.
 fn progress(what: &str, done: u32, of: u32) {
-    let end = if done == of { "\n" } else { "" };
-    eprint!("\r{what}: {done} of {of}{end}");
+    match (std::io::stderr().is_terminal(), done == of) {
+        (true, false) => eprint!("\r{what}: {done} of {of}"),
+        (true, true) => eprintln!("\r{what}: {done} of {of}"),
+        (false, true) => eprintln!("{what}: {of} done"),
+        (false, false) => {}
+    }
+}
+
+/// Prints how long something took, which happened often.
+fn print_quantiles(what: &str, mut took: Vec<Duration>) {
+    took.sort();
+    if took.is_empty() {
+        return println!("{what}: none");
+    }
+    let [median, p90, p99, max] = [0.5, 0.9, 0.99, 1.0].map(|share| milliseconds(quantile(&took, share)));
+    println!("{what}: median {median:.1}, p90 {p90:.1}, p99 {p99:.1}, max {max:.1} ({} in all)", took.len());
 }
 
 /// The value below or at which this share of the sorted values lies.
