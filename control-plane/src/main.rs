@@ -15,6 +15,7 @@ mod image;
 mod keys;
 mod permission;
 mod proxies;
+mod prune;
 mod serve;
 mod server;
 mod store;
@@ -56,8 +57,9 @@ enum Command {
         /// Its private key (PEM).
         #[arg(long, env = "TOKENGATE_TLS_KEY", requires = "tls_cert", value_name = "FILE")]
         tls_key: Option<PathBuf>,
-        /// Whether tokens stay as they were made. `false` (standard mode) lets their label, end, scope, addresses and
-        /// restrictions be edited; changing it needs a restart.
+        /// Whether tokens stay as they were made, and are shown once. `false` (standard mode) lets their label, end, scope,
+        /// addresses and restrictions be edited, and keeps a sealed copy of each new one, which its owner can have shown
+        /// again; a start in secure mode wipes these copies.
         #[arg(long, env = "TOKENGATE_SECURE_MODE", default_value_t = true, action = clap::ArgAction::Set)]
         secure_mode: bool,
         /// Addresses of proxies, as in `ip_rules`, whose `X-Forwarded-For` says who the client is: for address rules, and

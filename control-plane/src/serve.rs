@@ -5,9 +5,9 @@ use crate::keys::{self, KeyError, MasterKey};
 use crate::permission::{Action, Permit, Role, Whose, permit};
 use crate::proxies::{self, Proxies};
 use crate::server::TrustedProxies;
-use crate::store::{OpenError, Store, users};
+use crate::store::{OpenError, Store, tokens, users};
 use crate::usage::{self, OwnCalls};
-use crate::{api, feed, server, tls};
+use crate::{api, feed, prune, server, tls};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -59,6 +59,8 @@ pub(crate) enum ServeError {
     Key(#[from] KeyError),
     #[error("cannot create the first sysadmin: {0}")]
     FirstStart(#[from] ChangeError),
+    #[error("cannot enter secure or standard mode: {0}")]
+    Mode(ChangeError),
     #[error("cannot write {path}: {source}")]
     AdminToken { path: PathBuf, source: io::Error },
     #[error("the server: {0}")]
@@ -81,6 +83,7 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
     let master = open_data(data)?;
     let store = Store::open(data, master).await?;
+    tokens::recoverable::enter_mode(&store, secure_mode).await.map_err(ServeError::Mode)?;
     first_start(&store, data).await?;
     let proxies = Proxies::load(&store.db).await.map_err(OpenError::Database)?;
     let (stop, stopping) = watch::channel(false);
@@ -108,6 +111,7 @@ pub(crate) async fn serve(
         () = app.store.keep_image_trusted() => {}
         () = usage::keep_writing(&app) => {}
         () = proxies::keep_up(&app) => {}
+        () = prune::keep_pruning(&app.store) => {}
     }
     usage::write_own(&app).await;
     tracing::info!("stopped");
@@ -147,6 +151,7 @@ async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
         imported: false,
         ip_ranges: Vec::new(),
         restrictions: None,
+        recoverable: None,
     };
     change.create_token(&own_permit(Action::CreateToken)?, token).await?;
     // The file first: a crash in between leaves a file without a token, and the next start makes both anew; the other

@@ -25,25 +25,31 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let content_type =
-            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
-            return Err(ApiError::UnsupportedMediaType);
-        }
-        let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state));
-        let bytes = read.await.map_err(|_| ApiError::BodyTimeout)?.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::TooLarge,
-            other => ApiError::BadRequest(format!("The body cannot be read: {other}.")),
-        })?;
-        // Serde would fill a structure from a list as well, in an order that nobody has promised.
-        if !bytes.trim_ascii_start().starts_with(b"{") {
-            return Err(ApiError::BadRequest("The body must be a JSON object.".into()));
-        }
-        let value =
-            serde_json::from_slice(&bytes).map_err(|error| ApiError::BadRequest(format!("The body: {error}.")))?;
-        Ok(Self(value))
+        read_json(&json(request, state).await?).map(Self)
     }
+}
+
+/// The bytes of a JSON body.
+pub(crate) async fn json<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state));
+    read.await.map_err(|_| ApiError::BodyTimeout)?.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::TooLarge,
+        other => ApiError::BadRequest(format!("The body cannot be read: {other}.")),
+    })
+}
+
+/// What they say.
+pub(crate) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // Serde would fill a structure from a list as well, in an order that nobody has promised.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::BadRequest("The body must be a JSON object.".into()));
+    }
+    serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("The body: {error}.")))
 }
 
 /// How long a body may take to arrive: a caller that sends a byte now and then must not hold a connection for ever.

@@ -230,6 +230,8 @@ impl MigrationTrait for Administration {
         manager.alter_table(password).await?;
         let recoverable = Table::alter().table("tokens").add_column(blob_null("recoverable")).to_owned();
         manager.alter_table(recoverable).await?;
+        let mode = ColumnDef::new("standard_mode").boolean().not_null().default(false).to_owned();
+        manager.alter_table(Table::alter().table("feed_head").add_column(mode).to_owned()).await?;
         let idempotency = Table::create()
             .table("idempotency")
             .col(blob("key_hash").primary_key())
