@@ -20,6 +20,7 @@
 //! | `guards` | a filter that fails or is left out lets nothing through (principle 4) |
 //! | `secrets` | no secret in a log, a configuration dump or an error |
 //! | `management` | users and tokens by REST, permissions, errors, what survives `kill -9` |
+//! | `tokens` | lists by filters, deletion by the same, rotation, standard mode, pruning, repeated creations (M5, S7, U8) |
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
@@ -42,6 +43,7 @@ mod restrictions;
 mod secrets;
 mod settings;
 mod tls;
+mod tokens;
 mod usage;
 mod using_a_token;
 mod vm_faults;

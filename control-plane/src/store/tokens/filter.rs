@@ -10,7 +10,7 @@ use crate::store::token_usage;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use sea_orm::sea_query::{Cond, Condition, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _, QueryResult, Select};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait as _, QueryFilter as _, QueryResult, Select};
 use serde::{Deserialize, Serialize};
 
 /// Tokens that are looked at for one page: some ten milliseconds' worth.
@@ -93,12 +93,13 @@ impl Filter {
         after: Option<Cursor>,
         limit: u64,
     ) -> Result<Found, DbErr> {
+        let backend = db.get_database_backend();
         let after = after.unwrap_or_else(|| self.start()).max(self.start());
         let until = match self.is_selective() {
-            true => db.query_one(&self.boundary(&after)).await?.map(|row| self.cursor_of(&row)).transpose()?,
+            true => db.query_one(&self.boundary(backend, &after)).await?.map(|row| self.cursor_of(&row)).transpose()?,
             false => None,
         };
-        let rows = db.query_all(&self.select(&after, until.as_ref(), limit.saturating_add(1))).await?;
+        let rows = db.query_all(&self.select(backend, &after, until.as_ref(), limit.saturating_add(1))).await?;
         let mut rows = rows.iter().map(|row| self.cursor_of(row)).collect::<Result<Vec<_>, _>>()?;
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let next = match rows.len() > most {
@@ -185,8 +186,8 @@ impl Filter {
     }
 
     /// The last of the tokens that are looked at for this page, if there are so many: from the index alone.
-    fn boundary(&self, after: &Cursor) -> SelectStatement {
-        let mut select = self.driving(after);
+    fn boundary(&self, backend: DbBackend, after: &Cursor) -> SelectStatement {
+        let mut select = self.driving(backend, after);
         match self.drive() {
             Drive::LastUsed => select.from(token_usage::Entity),
             _ => select.from(Entity).and_where(column(Column::DeletedAt).is_null()),
@@ -194,8 +195,8 @@ impl Filter {
         select.limit(1).offset(SCAN_MAX - 1).to_owned()
     }
 
-    fn select(&self, after: &Cursor, until: Option<&Cursor>, limit: u64) -> SelectStatement {
-        let mut select = self.driving(after);
+    fn select(&self, backend: DbBackend, after: &Cursor, until: Option<&Cursor>, limit: u64) -> SelectStatement {
+        let mut select = self.driving(backend, after);
         match self.drive() {
             Drive::LastUsed => {
                 let same = column(Column::Id).eq(used(token_usage::Column::TokenId));
@@ -203,14 +204,17 @@ impl Filter {
             }
             _ => select.from(Entity),
         };
-        if let Some(Cursor(_, key, id)) = until {
-            select.and_where(self.position().lte(tuple(key, *id)));
+        if let Some(until) = until {
+            select.and_where(match self.drive() {
+                Drive::Owner => column(Column::Id).lte(until.2),
+                _ => self.position().lte(pair(backend, until)),
+            });
         }
         select.cond_where(self.others(Some(self.drive()))).limit(limit).to_owned()
     }
 
     /// What the driving index is asked, in its order.
-    fn driving(&self, Cursor(_, key, id): &Cursor) -> SelectStatement {
+    fn driving(&self, backend: DbBackend, after: &Cursor) -> SelectStatement {
         let mut select = Query::select();
         let before = |span: Span, column: Expr| span.before.map(|before| column.lt(before));
         let condition = match (self.drive(), self.whose) {
@@ -232,11 +236,11 @@ impl Filter {
             Some(key_column) => {
                 select.expr(key_column.clone()).expr(id_column.clone());
                 select.order_by_expr(key_column, Order::Asc).order_by_expr(id_column, Order::Asc);
-                select.and_where(self.position().gt(tuple(key, *id)));
+                select.and_where(self.position().gt(pair(backend, after)));
             }
             None => {
                 select.expr(Expr::cust("0")).expr(id_column.clone());
-                select.and_where(id_column.clone().gt(*id)).order_by_expr(id_column, Order::Asc);
+                select.and_where(id_column.clone().gt(after.2)).order_by_expr(id_column, Order::Asc);
             }
         }
         select.cond_where(Cond::all().add_option(condition)).to_owned()
@@ -264,7 +268,9 @@ impl Filter {
     /// The conditions that do not drive, in a form that no index serves.
     fn others(&self, driven: Option<Drive>) -> Condition {
         let Self { whose, label_prefix, created, expires, last_used, never_used } = self;
-        let mut others = Cond::all().add(column(Column::DeletedAt).is_null());
+        let deleted_at = column(Column::DeletedAt);
+        let there = if driven == Some(Drive::LastUsed) { deleted_at.add(0).is_null() } else { deleted_at.is_null() };
+        let mut others = Cond::all().add(there);
         if *whose == Whose::Somebodys {
             others = others.add(column(Column::OwnerId).add(0).is_not_null());
         }
@@ -333,12 +339,18 @@ fn use_where(condition: Option<Expr>) -> SelectStatement {
         .to_owned()
 }
 
-fn tuple(key: &Key, id: i64) -> Expr {
+/// Key and number to compare with. SQLite reads from such a pair on, and not from its key alone, only if it is told how
+/// the number, which is no column by itself, is compared: among a million tokens of one label that is the difference.
+fn pair(backend: DbBackend, Cursor(_, key, id): &Cursor) -> Expr {
     let key = match key {
         Key::Number(number) => Expr::val(*number),
         Key::Text(text) => Expr::val(text.as_str()),
     };
-    Expr::tuple([key, Expr::val(id)])
+    let id = match backend {
+        DbBackend::Sqlite => Expr::cust_with_values("? COLLATE BINARY", [*id]),
+        _ => Expr::val(*id),
+    };
+    Expr::tuple([key, id])
 }
 
 /// The first text behind all that begin so, in the order of code points, which is that of bytes in UTF-8; `None`: there is
