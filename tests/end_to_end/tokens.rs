@@ -248,6 +248,39 @@ fn m5_a_token_is_created_with_the_properties_of_another_one_but_for_those_that_a
     assert!(as_bob.json["detail"].as_str().unwrap().contains("copy_of"), "{}", as_bob.text);
 }
 
+#[test]
+fn s1_a_lower_maximum_shortens_existing_tokens_only_if_it_is_asked_to() {
+    let world = World::start();
+    let tokens = [json!(null), json!("2y"), json!("90d")]
+        .map(|validity| world.new_token(&json!({ "label": "x", "validity": validity })));
+    let ends =
+        || tokens.clone().map(|token| world.as_admin(Method::GET, &path(&token)).send().json["expires_at"].clone());
+    let before = ends();
+    let set = |query: &str| {
+        let reply = world
+            .as_admin(Method::PATCH, &format!("/api/v1/settings{query}"))
+            .json(&json!({ "max_validity": "1y" }))
+            .send();
+        assert_eq!(reply.status, 200, "{}", reply.text);
+    };
+    set("");
+    assert_eq!(ends(), before);
+    set("?apply_to_existing=true");
+    let after = ends();
+    let days = |end: &Value| {
+        let seconds = end.as_str().expect("an end").parse::<jiff::Timestamp>().expect("a time").as_second();
+        let now = in_seconds(0).parse::<jiff::Timestamp>().expect("a time").as_second();
+        (seconds - now).div_euclid(86_400)
+    };
+    assert!(after[..2].iter().all(|end| (364..=366).contains(&days(end))), "{after:?}");
+    assert_eq!(after[2], before[2], "one that ends earlier stays");
+    world.wait_until_told();
+    world.get(ISSUE).bearer(&tokens[0]).send().assert_user(Some("admin"));
+    let records = world.audit();
+    let shortened = records.iter().filter(|line| line.contains("|admin|settings.change|/tokens|"));
+    assert_eq!(shortened.map(|line| line.contains("\"shortened\":3")).collect::<Vec<_>>(), [true], "{records:?}");
+}
+
 /// Whether these bytes stand in any file of the database.
 fn is_on_disk(world: &World, bytes: &[u8]) -> bool {
     let files = fs::read_dir(&world.site.data).expect("the data").map(|entry| entry.expect("a file").path());

@@ -9,7 +9,7 @@ pub(crate) mod list;
 pub(crate) mod rotate;
 pub(crate) mod secret;
 pub(crate) mod show;
-mod validity;
+pub(crate) mod validity;
 
 pub(crate) use create::{mint, public_id};
 

@@ -1,5 +1,5 @@
-//! Changes that the program makes by itself: tokens that are long past, and copies of tokens that are not to be there any
-//! more. Each leaves one audit record that says how many; what is under a name of its own in the audit stands behind a
+//! Changes of many tokens at once that nobody picked: those that are long past, those that a new setting shortens, and
+//! copies that are not to be there any more. Each leaves one audit record that says how many; what is under a name of its own in the audit stands behind a
 //! slash, as no token's id and no user's name does.
 
 use super::token::ROWS;
@@ -8,7 +8,7 @@ use crate::image::Effect;
 use crate::permission::{Action, Permit};
 use crate::store::{idempotency, token_usage, tokens};
 use policy::{KeyedHash, Timestamp};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use serde_json::json;
 
@@ -50,6 +50,39 @@ impl Change<'_> {
             self.record(permit, "/forgotten", json!({ "count": gone.len() })).await?;
         }
         Ok(gone.len())
+    }
+
+    /// Lets no token end later than then (S1); gives how many did. The audit has it under `/tokens`.
+    pub(crate) async fn shorten_tokens(&mut self, permit: &Permit, latest: Timestamp) -> Result<usize, ChangeError> {
+        expect_permit(permit, Action::ChangeSettings)?;
+        let (end, mut count, mut after) = (tokens::stored(latest), 0, 0);
+        loop {
+            let some = tokens::Entity::find()
+                .filter(tokens::Column::DeletedAt.is_null())
+                .filter(tokens::Column::ExpiresAt.is_null().or(tokens::Column::ExpiresAt.gt(end)))
+                .filter(tokens::Column::Id.gt(after))
+                .order_by_asc(tokens::Column::Id)
+                .limit(ROWS as u64);
+            let mut some = some.all(&self.transaction).await?;
+            let Some(last) = some.last() else {
+                break;
+            };
+            (count, after) = (count + some.len(), last.id);
+            tokens::Entity::update_many()
+                .col_expr(tokens::Column::ExpiresAt, Expr::value(end))
+                .filter(tokens::Column::Id.is_in(some.iter().map(|token| token.id)))
+                .exec(&self.transaction)
+                .await?;
+            let owners = self.owners_of(&some).await?;
+            for token in &mut some {
+                token.expires_at = Some(end);
+                self.show(token, token.owner_id.and_then(|owner| owners.get(&owner)));
+            }
+        }
+        if count > 0 {
+            self.record(permit, "/tokens", json!({ "shortened": count, "latest_end": end })).await?;
+        }
+        Ok(count)
     }
 
     /// Takes the copies of all tokens away (S7); gives how many there were. The audit has it under `/copies`.

@@ -42,7 +42,7 @@ impl Wanted {
         valid_from: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, ApiError> {
-        let latest = end_of(settings.max_validity, now)?;
+        let latest = latest_end(settings, now)?;
         let end = match self {
             Self::Until(end) => Some(*end),
             Self::For(validity) => end_of(*validity, now)?,
@@ -60,6 +60,11 @@ impl Wanted {
         }
         Ok(end)
     }
+}
+
+/// When a token that is made now ends at the latest; `None`: never.
+pub(crate) fn latest_end(settings: &Settings, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    end_of(settings.max_validity, now)
 }
 
 /// For how long a token was made, in milliseconds; `None`: without end.
