@@ -260,18 +260,15 @@ impl MigrationTrait for Administration {
         }
         manager.drop_index(Index::drop().name("tokens_owner").table("tokens").to_owned()).await?;
         // Lists show tokens that are there; the deleted ones, which are remembered for a while, stand in an index of their
-        // own, by which they are forgotten. `deleted_at` comes first, although it is always null, so that whoever asks for it
-        // need not read the rows. SQLite ends each index with the row's number, and reads from a pair of key and number on
-        // only where that is not named once more; elsewhere it has to be.
+        // own, by which they are forgotten. SQLite ends each index with the row's number, and reads from a pair of key and
+        // number on only where that is not named once more; elsewhere it has to be.
         let id = if manager.get_database_backend() == DbBackend::Sqlite { "" } else { ", id" };
         let live = "WHERE deleted_at IS NULL";
         for statement in [
-            format!("CREATE INDEX tokens_owner ON tokens (deleted_at, owner_id{id}) {live}"),
-            format!("CREATE INDEX tokens_label ON tokens (deleted_at, label{id}) {live}"),
-            format!("CREATE INDEX tokens_created ON tokens (deleted_at, created_at{id}) {live}"),
-            format!(
-                "CREATE INDEX tokens_expires ON tokens (deleted_at, expires_at{id}) {live} AND expires_at IS NOT NULL"
-            ),
+            format!("CREATE INDEX tokens_owner ON tokens (owner_id{id}) {live}"),
+            format!("CREATE INDEX tokens_label ON tokens (label{id}) {live}"),
+            format!("CREATE INDEX tokens_created ON tokens (created_at{id}) {live}"),
+            format!("CREATE INDEX tokens_expires ON tokens (expires_at{id}) {live} AND expires_at IS NOT NULL"),
             format!("CREATE INDEX tokens_deleted ON tokens (deleted_at{id}) WHERE deleted_at IS NOT NULL"),
             format!("CREATE INDEX token_usage_last_at ON token_usage (last_at{})", id.replace("id", "token_id")),
         ] {

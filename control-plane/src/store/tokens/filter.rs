@@ -14,7 +14,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait as _, QueryFilter a
 use serde::{Deserialize, Serialize};
 
 /// Tokens that are looked at for one page: some ten milliseconds' worth.
-const SCAN_MAX: u64 = 10_000;
+const SCAN_MAX: u64 = 5_000;
 
 /// Bytes of a cursor: a label of 200 characters, each of up to six in JSON, in base64, and room.
 pub(crate) const CURSOR_LEN_MAX: usize = 2048;
@@ -185,7 +185,7 @@ impl Filter {
             || *never_used
     }
 
-    /// The last of the tokens that are looked at for this page, if there are so many: from the index alone.
+    /// The last of the tokens that are looked at for this page, if there are so many.
     fn boundary(&self, backend: DbBackend, after: &Cursor) -> SelectStatement {
         let mut select = self.driving(backend, after);
         match self.drive() {
