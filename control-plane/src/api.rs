@@ -5,6 +5,7 @@ mod audit;
 mod caller;
 mod credentials;
 mod error;
+pub(crate) mod idempotency;
 mod input;
 mod openapi;
 mod plain_json;
@@ -39,7 +40,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(users::list::list, users::create::create))
         .routes(routes!(users::show::show, users::edit::edit, users::delete::delete))
         .routes(routes!(users::password::set, users::password::delete))
-        .routes(routes!(tokens::list::list, tokens::create::create))
+        .routes(routes!(tokens::list::list, tokens::create::create, tokens::delete_many::delete_many))
+        .routes(routes!(tokens::rotate::rotate))
+        .routes(routes!(tokens::secret::secret))
         .routes(routes!(tokens::show::show, tokens::edit::edit, tokens::delete::delete))
         .routes(routes!(settings::show::show, settings::change::change))
         .routes(routes!(settings::history::history))

@@ -10,6 +10,9 @@
 //! it waited for its turn, the caller's token may have been revoked, or the caller deleted. Once it has begun, nothing may
 //! drop it by accident: the API runs every request to its end, even if its client has gone.
 
+mod token;
+mod upkeep;
+
 use crate::clock;
 use crate::fault;
 use crate::image::{Effect, ImageError};
@@ -20,17 +23,17 @@ use crate::store::{Store, audit, credentials, feed_head, random_number, settings
 use futures_util::TryStreamExt as _;
 use policy::credential::BackendCredential;
 use policy::record::{PROGRAM, folded};
-use policy::restrictions;
 use policy::settings::PasswordCheck;
-use policy::{DenyReason, FilterKeys, IpRule, KeyedHash, Settings, Timestamp};
-use sea_orm::ActiveValue::{self, NotSet, Set};
+use policy::{DenyReason, FilterKeys, KeyedHash, Settings, Timestamp};
+use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
-    QueryOrder as _, Select, SqlErr, TransactionTrait as _,
+    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _, Select, SqlErr,
+    TransactionTrait as _,
 };
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
+pub(crate) use token::{NewToken, TokenEdit};
 use tokio::sync::OwnedMutexGuard;
 
 /// Who makes a change.
@@ -111,31 +114,6 @@ pub(crate) struct NewUser<'a> {
     pub(crate) name: &'a str,
     pub(crate) email: Option<&'a str>,
     pub(crate) sysadmin: bool,
-}
-
-/// A token to be.
-pub(crate) struct NewToken<'a> {
-    pub(crate) public_id: String,
-    pub(crate) hash: KeyedHash,
-    pub(crate) label: &'a str,
-    /// `None`: unbound.
-    pub(crate) owner_id: Option<i64>,
-    pub(crate) valid_from: Option<Timestamp>,
-    pub(crate) expires_at: Option<Timestamp>,
-    pub(crate) read_only: bool,
-    pub(crate) imported: bool,
-    /// None: from everywhere.
-    pub(crate) ip_ranges: Vec<IpRule>,
-    pub(crate) restrictions: Option<restrictions::Set>,
-}
-
-/// What is to be different about a token; `None`: stays.
-pub(crate) struct TokenEdit<'a> {
-    pub(crate) label: Option<&'a str>,
-    pub(crate) expires_at: Option<Option<Timestamp>>,
-    pub(crate) read_only: Option<bool>,
-    pub(crate) ip_ranges: Option<Vec<IpRule>>,
-    pub(crate) restrictions: Option<Option<restrictions::Set>>,
 }
 
 /// What is to be different about a user; `None`: stays.
@@ -266,6 +244,7 @@ impl<'a> Change<'a> {
             .await?;
         tokens::Entity::update_many()
             .col_expr(tokens::Column::DeletedAt, Expr::value(tokens::stored(self.now)))
+            .col_expr(tokens::Column::Recoverable, Expr::value(None::<Vec<u8>>))
             .filter(tokens::Column::OwnerId.eq(user.id))
             .filter(tokens::Column::DeletedAt.is_null())
             .exec(&self.transaction)
@@ -301,101 +280,6 @@ impl<'a> Change<'a> {
         }
         let seen = |user: &users::Model| json!({ "password": user.password_hash.is_some() });
         self.record(permit, &edited.name, json!({ "before": seen(&user), "after": seen(&edited) })).await?;
-        Ok(edited)
-    }
-
-    /// Creates a token.
-    pub(crate) async fn create_token(
-        &mut self,
-        permit: &Permit,
-        new: NewToken<'_>,
-    ) -> Result<tokens::Model, ChangeError> {
-        expect_permit(permit, Action::CreateToken)?;
-        let owner = match new.owner_id {
-            None => None,
-            Some(id) => {
-                let owner = self.active_user(id).await?.ok_or(ChangeError::OwnerGone)?;
-                self.expect_room_for_token(&owner).await?;
-                Some(owner)
-            }
-        };
-        let row = tokens::ActiveModel {
-            id: NotSet,
-            public_id: Set(new.public_id),
-            hash: Set(new.hash.as_bytes().to_vec()),
-            label: Set(new.label.to_owned()),
-            owner_id: Set(new.owner_id),
-            created_at: Set(tokens::stored(self.now)),
-            valid_from: Set(new.valid_from.map(tokens::stored)),
-            expires_at: Set(new.expires_at.map(tokens::stored)),
-            deleted_at: Set(None),
-            read_only: Set(new.read_only),
-            imported: Set(new.imported),
-            ip_ranges: Set(stored_ip_ranges(&new.ip_ranges)),
-            restrictions: ActiveValue::Set(new.restrictions.as_ref().map(restrictions::Set::to_string)),
-            recoverable: Set(None),
-        };
-        let inserted = tokens::Entity::insert(row).exec_with_returning(&self.transaction).await;
-        let token = inserted.map_err(|error| match error.sql_err() {
-            Some(SqlErr::UniqueConstraintViolation(_)) => ChangeError::TokenExists,
-            _ => error.into(),
-        })?;
-        let detail = json!({
-            "owner": owner.as_ref().map(|owner| &owner.name), "label": token.label,
-            "valid_from": token.valid_from, "expires_at": token.expires_at, "restrictions": token.restrictions, "read_only": token.read_only, "ip_ranges": new.ip_ranges, "imported": token.imported,
-        });
-        self.record(permit, &token.public_id, detail).await?;
-        self.show(&token, owner.as_ref());
-        Ok(token)
-    }
-
-    /// Edits a token.
-    pub(crate) async fn edit_token(
-        &mut self,
-        permit: &Permit,
-        token: tokens::Model,
-        owner: Option<&users::Model>,
-        edit: TokenEdit<'_>,
-    ) -> Result<tokens::Model, ChangeError> {
-        expect_permit(permit, Action::EditToken)?;
-        let TokenEdit { label, expires_at, read_only, ip_ranges, restrictions } = edit;
-        // One that has expired does not count against the limit; brought back, it does.
-        let expired = tokens::record(&token, owner, &self.store.master).is_expired(self.now);
-        if let (true, true, Some(owner)) = (expired, expires_at.is_some(), owner) {
-            self.expect_room_for_token(owner).await?;
-        }
-        let mut row: tokens::ActiveModel = token.clone().into();
-        if let Some(label) = label {
-            row.label = Set(label.to_owned());
-        }
-        if let Some(end) = expires_at {
-            row.expires_at = Set(end.map(tokens::stored));
-        }
-        if let Some(read_only) = read_only {
-            row.read_only = Set(read_only);
-        }
-        if let Some(ip_ranges) = ip_ranges {
-            row.ip_ranges = Set(stored_ip_ranges(&ip_ranges));
-        }
-        if let Some(restrictions) = restrictions {
-            row.restrictions = ActiveValue::Set(restrictions.as_ref().map(restrictions::Set::to_string));
-        }
-        let edited = tokens::Entity::update(row).exec(&self.transaction).await?;
-        if owner.is_some_and(|owner| owner.sysadmin)
-            && !self.sysadmin_token_besides(tokens::Column::Id.is_not_null()).await?
-        {
-            return Err(ChangeError::LastSysadminToken);
-        }
-        let seen = |token: &tokens::Model| {
-            json!({
-                "label": token.label, "expires_at": token.expires_at, "read_only": token.read_only,
-                "ip_ranges": token.ip_ranges, "restrictions": token.restrictions,
-            })
-        };
-        let owner_name = owner.map(|owner| &owner.name);
-        let detail = json!({ "owner": owner_name, "before": seen(&token), "after": seen(&edited) });
-        self.record(permit, &edited.public_id, detail).await?;
-        self.show(&edited, owner);
         Ok(edited)
     }
 
@@ -482,28 +366,6 @@ impl<'a> Change<'a> {
         Ok(self.record(permit, instance, json!({ "name": name })).await?)
     }
 
-    /// Deletes a token.
-    pub(crate) async fn delete_token(
-        &mut self,
-        permit: &Permit,
-        token: tokens::Model,
-        owner: Option<&users::Model>,
-    ) -> Result<(), ChangeError> {
-        expect_permit(permit, Action::DeleteToken)?;
-        if owner.is_some_and(|owner| owner.sysadmin)
-            && !self.sysadmin_token_besides(tokens::Column::Id.ne(token.id)).await?
-        {
-            return Err(ChangeError::LastSysadminToken);
-        }
-        let mut row: tokens::ActiveModel = token.into();
-        row.deleted_at = Set(Some(tokens::stored(self.now)));
-        let token = tokens::Entity::update(row).exec(&self.transaction).await?;
-        let detail = json!({ "owner": owner.map(|owner| &owner.name), "label": token.label });
-        self.record(permit, &token.public_id, detail).await?;
-        self.show(&token, owner);
-        Ok(())
-    }
-
     /// That none of these names is another user's. Name and e-mail address serve in each other's place (U1), so neither
     /// may be another's other one.
     async fn expect_free<'n>(
@@ -516,26 +378,6 @@ impl<'a> Change<'a> {
         let others = users::Entity::find().filter(taken).all(&self.transaction).await?;
         let free = others.iter().all(|other| Some(other.id) == user);
         if free { Ok(()) } else { Err(ChangeError::UserExists) }
-    }
-
-    /// That the owner may hold one more token (S8).
-    async fn expect_room_for_token(&self, owner: &users::Model) -> Result<(), ChangeError> {
-        let Some(most) = self.store.settings().0.max_tokens_per_user else {
-            return Ok(());
-        };
-        let held = tokens::Entity::find()
-            .filter(tokens::Column::OwnerId.eq(owner.id))
-            .filter(tokens::Column::DeletedAt.is_null());
-        // Mostly there are few enough, whether expired or not.
-        if held.clone().count(&self.transaction).await? < u64::from(most.get()) {
-            return Ok(());
-        }
-        let held = held.all(&self.transaction).await?;
-        let held = held
-            .iter()
-            .filter(|token| !tokens::record(token, Some(owner), &self.store.master).is_expired(self.now))
-            .count();
-        if u32::try_from(held).is_ok_and(|held| held < most.get()) { Ok(()) } else { Err(ChangeError::TooManyTokens) }
     }
 
     /// That somebody could still administer without this sysadmin.
@@ -619,7 +461,14 @@ impl<'a> Change<'a> {
 
     /// Leaves an audit record. `detail` never holds a secret.
     async fn record(&self, permit: &Permit, subject: &str, detail: Json) -> Result<(), DbErr> {
-        let row = audit::ActiveModel {
+        audit::Entity::insert(self.audit_row(permit, subject, detail))
+            .exec_without_returning(&self.transaction)
+            .await
+            .map(|_| ())
+    }
+
+    fn audit_row(&self, permit: &Permit, subject: &str, detail: Json) -> audit::ActiveModel {
+        audit::ActiveModel {
             id: NotSet,
             at: Set(tokens::stored(self.now)),
             revision: Set(self.revision),
@@ -630,8 +479,7 @@ impl<'a> Change<'a> {
             detail: Set(detail.to_string()),
             request_id: Set(self.actor.request_id.clone()),
             on_behalf_of: Set(self.actor.on_behalf_of.clone()),
-        };
-        audit::Entity::insert(row).exec_without_returning(&self.transaction).await.map(|_| ())
+        }
     }
 
     fn show(&mut self, token: &tokens::Model, owner: Option<&users::Model>) {
@@ -708,11 +556,6 @@ async fn who(
     let on_behalf_of = actor_id.map(|_| user.name.clone());
     let actor = Actor { name: holder.name, token_id: Some(token_id), request_id, on_behalf_of };
     Ok((actor, Some(user)))
-}
-
-/// Address rules as they are stored: none is none, not an empty list.
-fn stored_ip_ranges(ip_ranges: &[IpRule]) -> Option<String> {
-    (!ip_ranges.is_empty()).then(|| json!(ip_ranges).to_string())
 }
 
 fn taken(error: DbErr) -> ChangeError {

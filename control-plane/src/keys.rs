@@ -128,6 +128,23 @@ impl MasterKey {
         SealKey::new(*self.derive("tokengate v1: backend credentials"))
     }
 
+    /// The key under which standard mode keeps copies of tokens (S7).
+    pub(crate) fn recoverable_key(&self) -> SealKey {
+        SealKey::new(*self.derive("tokengate v1: recoverable tokens"))
+    }
+
+    /// The key of the hashes by which requests are known that come again.
+    pub(crate) fn idempotency_key(&self) -> HashKey {
+        HashKey::new(*self.derive("tokengate v1: repeated requests"))
+    }
+
+    /// The key under which the answer to such a request is kept. It comes from the client's key as well, which is kept
+    /// nowhere: without it not even whoever has database and master key can open the answer.
+    pub(crate) fn answer_key(&self, caller: &str, key: &str) -> SealKey {
+        let purpose = Zeroizing::new(["tokengate v1: answer to a repeated request\n", caller, "\n", key].concat());
+        SealKey::new(*self.derive(&purpose))
+    }
+
     /// The secret by which an audience verifies assertions: 32 characters, of which the bytes are the key, since most
     /// libraries take a text and this length is what HS256 asks for (RFC 7518, section 3.2). 192 bits of it are random.
     pub(crate) fn assertion_secret(&self, audience: &str) -> Zeroizing<String> {

@@ -18,6 +18,7 @@ mod keys;
 mod passwords;
 mod permission;
 mod proxies;
+mod prune;
 mod retention;
 mod serve;
 mod server;

@@ -7,9 +7,9 @@ use crate::permission::{Action, Permit, Role, Whose, permit};
 use crate::proxies::{self, Proxies};
 use crate::server::TrustedProxies;
 use crate::sign_in::{SignIn, SignInStartError, records};
-use crate::store::{OpenError, Store, users};
+use crate::store::{OpenError, Store, tokens, users};
 use crate::usage::{self, OwnCalls};
-use crate::{api, feed, server, tls};
+use crate::{api, feed, prune, server, tls};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -64,6 +64,8 @@ pub(crate) enum ServeError {
     Key(#[from] KeyError),
     #[error("cannot create the first sysadmin: {0}")]
     FirstStart(#[from] ChangeError),
+    #[error("cannot enter secure or standard mode: {0}")]
+    Mode(ChangeError),
     #[error("cannot write {path}: {source}")]
     AdminToken { path: PathBuf, source: io::Error },
     #[error("nobody could sign in: {0}")]
@@ -86,6 +88,7 @@ pub(crate) async fn serve(config: &Config) -> Result<(), ServeError> {
     let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
     let master = open_data(data)?;
     let store = Store::open(data, master).await?;
+    tokens::recoverable::enter_mode(&store, secure_mode).await.map_err(ServeError::Mode)?;
     first_start(&store, data).await?;
     let proxies = Proxies::load(&store.db).await.map_err(OpenError::Database)?;
     let (stop, stopping) = watch::channel(false);
@@ -122,6 +125,7 @@ pub(crate) async fn serve(config: &Config) -> Result<(), ServeError> {
         () = usage::keep_writing(&app) => {}
         () = records::keep_writing(&app) => {}
         () = proxies::keep_up(&app) => {}
+        () = prune::keep_pruning(&app.store) => {}
     }
     usage::write_own(&app).await;
     records::write_numbers(&app).await;
@@ -189,6 +193,7 @@ pub(crate) async fn create_token(
         imported: false,
         ip_ranges: Vec::new(),
         restrictions: None,
+        recoverable: None,
     };
     change.create_token(&own_permit(Action::CreateToken)?, token).await?;
     Ok(secret)

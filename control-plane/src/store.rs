@@ -1,8 +1,8 @@
 //! The database: users, tokens and their use, settings, audit, backend credentials, proxies, and the head of the feed.
 //!
 //! SQLite in one file; the queries go through SeaORM so that PostgreSQL can take its place. Times are milliseconds
-//! since the epoch. Nothing here is a secret by itself: of a token there is its keyed hash, of a backend
-//! credential what is sealed, of the keys nothing.
+//! since the epoch. Nothing here is a secret by itself: of a token there is its keyed hash (in standard mode also what is
+//! sealed), of a backend credential what is sealed, of the keys nothing.
 
 pub(crate) mod audit;
 pub(crate) mod calls;
@@ -46,7 +46,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 /// How long a deleted token is remembered, so that its bearer learns why it fails (U8).
-const REMEMBER_DELETED_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+pub(crate) const REMEMBER_DELETED_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// Connections that read.
 const READERS: u32 = 8;
@@ -252,6 +252,8 @@ async fn connect(file: &Path, connections: u32, rows_ahead: usize) -> Result<Dat
             .row_buffer_size(rows_ahead)
             .busy_timeout(Duration::from_secs(10))
             .foreign_keys(true)
+            // What is taken out of a page is not left lying in it: copies of tokens above all.
+            .pragma("secure_delete", "FAST")
     })
     .await
 }
@@ -281,6 +283,7 @@ async fn head_or_new(db: &DatabaseConnection, master: &MasterKey) -> Result<feed
         revision: Set(0),
         tag: Set(random_number()?),
         hash_key_id: Set(master.hash_key_id()),
+        standard_mode: Set(false),
     };
     Ok(feed_head::Entity::insert(head).exec_with_returning(db).await?)
 }

@@ -26,14 +26,15 @@
 //! | `permissions` | every route as every role, on either port (S4, S5, S6) |
 //! | `border` | what nobody sends to the API by accident is refused, and changes nothing |
 //! | `signing_in` | users with passwords: checked here or by the backend, throttled, in the audit (M8, A1) |
+//! | `tokens` | lists by filters, deletion by the same, rotation, standard mode, pruning, repeated creations (M5, S7, U8) |
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
 //! | `wasm_module` | what the filter asks of its host |
 
 mod addresses;
-mod border;
 mod audit;
+mod border;
 mod clients;
 mod commands;
 mod control_plane_faults;
@@ -54,6 +55,7 @@ mod settings;
 mod settings_history;
 mod signing_in;
 mod tls;
+mod tokens;
 mod usage;
 mod using_a_token;
 mod vm_faults;

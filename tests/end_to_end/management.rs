@@ -88,7 +88,7 @@ fn s6_sysadmins_create_list_and_delete_for_others_and_never_see_the_token_again(
         assert!(!text.contains("tgt_"), "{text}");
     }
     let page = world.as_admin(Method::GET, "/api/v1/tokens?all=true&limit=1").send();
-    let next = page.json["next"].as_i64().expect("there is more");
+    let next = page.json["next"].as_str().expect("there is more");
     let rest = world.as_admin(Method::GET, &format!("/api/v1/tokens?all=true&limit=1&after={next}")).send();
     assert_eq!(
         (rest.json["items"][0]["id"].as_str(), rest.json["next"].clone()),

@@ -62,6 +62,11 @@ impl Caller {
         Ok((change, Self { user, actor_id, came_with, request_id, address, scheme }))
     }
 
+    /// The name of this caller for what is kept for them alone: who they are, and on whose behalf they came.
+    pub(crate) fn key(&self) -> String {
+        format!("{} {}", self.user.id, self.actor_id.unwrap_or_default())
+    }
+
     /// Asks the table of permissions for the caller.
     pub(crate) fn may(&self, action: Action, whose: Whose) -> Result<Permit, ApiError> {
         let role = if self.user.sysadmin { Role::Sysadmin } else { Role::User };

@@ -50,6 +50,10 @@ pub(crate) enum ApiError {
     InvalidRestrictions(Vec<SyntaxError>),
     /// Tokens are not edited (S7).
     SecureMode,
+    /// There is no copy of the token (S7).
+    NotRecoverable,
+    /// The key was used for another request.
+    IdempotencyKeyReused,
     /// Only sysadmins create tokens here (S4).
     OnlyAdminsCreate,
     /// The owner has as many tokens as are allowed (S8).
@@ -174,8 +178,16 @@ impl ApiError {
             Self::SecureMode => told(
                 403,
                 "secure_mode",
-                "In secure mode API tokens are not edited; create another one, and delete this one.",
+                "In secure mode API tokens are neither edited nor shown again; create another one, and delete this one.",
             ),
+            Self::NotRecoverable => told(
+                404,
+                "not_recoverable",
+                "There is no copy of this API token: it was made elsewhere or in secure mode.",
+            ),
+            Self::IdempotencyKeyReused => {
+                told(422, "idempotency_key_reused", "The Idempotency-Key was used for another request; take a new one.")
+            }
             Self::OnlyAdminsCreate => told(403, "only_admins_create", "Only sysadmins create API tokens here."),
             Self::TooManyTokens => {
                 told(409, "too_many_tokens", "The owner has as many API tokens as are allowed; delete one before.")

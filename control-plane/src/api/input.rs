@@ -27,21 +27,29 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if !plain_json::is_meant(request.headers()) {
-            return Err(ApiError::UnsupportedMediaType);
-        }
-        let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state));
-        let bytes = read.await.map_err(|_| ApiError::BodyTimeout)?.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::TooLarge,
-            other => ApiError::BadRequest(format!("The body cannot be read: {other}.")),
-        })?;
-        // Serde would fill a structure from a list as well, in an order that nobody has promised.
-        if !bytes.trim_ascii_start().starts_with(b"{") {
-            return Err(ApiError::BadRequest("The body must be a JSON object.".into()));
-        }
-        let value = plain_json::read(&bytes).map_err(|error| ApiError::BadRequest(format!("The body: {error}.")))?;
-        Ok(Self(value))
+        read_json(&json(request, state).await?).map(Self)
     }
+}
+
+/// The bytes of a JSON body.
+pub(crate) async fn json<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    if !plain_json::is_meant(request.headers()) {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state));
+    read.await.map_err(|_| ApiError::BodyTimeout)?.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => ApiError::TooLarge,
+        other => ApiError::BadRequest(format!("The body cannot be read: {other}.")),
+    })
+}
+
+/// What they say.
+pub(crate) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // Serde would fill a structure from a list as well, in an order that nobody has promised.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::BadRequest("The body must be a JSON object.".into()));
+    }
+    plain_json::read(bytes).map_err(|error| ApiError::BadRequest(format!("The body: {error}.")))
 }
 
 /// How long a body may take to arrive: a caller that sends a byte now and then must not hold a connection for ever.

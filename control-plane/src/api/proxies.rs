@@ -115,19 +115,24 @@ pub(crate) enum Done {
 impl WaitParams {
     /// How long, if at all: to be asked before anything is done.
     pub(crate) fn patience(&self) -> Result<Option<Duration>, ApiError> {
-        let Some(text) = &self.wait else {
-            return Ok(None);
-        };
-        let wrong = || ApiError::BadRequest("wait must be a time such as 5s or 500ms, at most 10s.".into());
-        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let patience = match unit {
-            "ms" => Duration::from_millis(number),
-            "s" => Duration::from_secs(number),
-            _ => return Err(wrong()),
-        };
-        if patience > WAIT_MAX { Err(wrong()) } else { Ok(Some(patience)) }
+        patience(self.wait.as_deref())
     }
+}
+
+/// How long the proxies are to be waited for, if at all, by the text of `wait`.
+pub(crate) fn patience(wait: Option<&str>) -> Result<Option<Duration>, ApiError> {
+    let Some(text) = wait else {
+        return Ok(None);
+    };
+    let wrong = || ApiError::BadRequest("wait must be a time such as 5s or 500ms, at most 10s.".into());
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let patience = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        _ => return Err(wrong()),
+    };
+    if patience > WAIT_MAX { Err(wrong()) } else { Ok(Some(patience)) }
 }
 
 /// The answer to a change that is in the database: 204 if nobody waits for the proxies. Otherwise 200 once all of them
@@ -136,6 +141,17 @@ pub(crate) async fn after(app: &App, caller: &Caller, revision: u64, patience: O
     let Some(patience) = patience else {
         return StatusCode::NO_CONTENT.into_response();
     };
+    let (status, confirmed) = confirmed(app, caller, revision, patience).await;
+    (status, Json(confirmed)).into_response()
+}
+
+/// What the proxies say of a change, once all of them decide by it (200), or when patience has ended (202).
+pub(crate) async fn confirmed(
+    app: &App,
+    caller: &Caller,
+    revision: u64,
+    patience: Duration,
+) -> (StatusCode, Confirmed) {
     let confirmation = app.proxies.confirm(revision, patience).await;
     let views = |proxies: &[(Instance, Proxy)]| {
         proxies.iter().map(|(instance, proxy)| ProxyView::new(instance, proxy)).collect::<Vec<_>>()
@@ -150,5 +166,5 @@ pub(crate) async fn after(app: &App, caller: &Caller, revision: u64, patience: O
         confirmed: may_see.then(|| views(all)),
         unconfirmed: may_see.then(|| views(lacking)),
     };
-    (status, Json(answer)).into_response()
+    (status, answer)
 }

@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::input::{Version, Versioned};
 use crate::change::Change;
 use crate::permission::Permit;
-use policy::Settings;
+use policy::{Settings, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
@@ -38,24 +38,38 @@ pub(crate) struct ForceParams {
     force: bool,
 }
 
-/// Makes these the settings in force: those of a version of old, if one is named. Unless by force, none under which the
-/// caller could not undo it.
+/// How settings are to be put in force.
+struct How {
+    /// Even if the caller could not undo it under them.
+    force: bool,
+    /// No token is to end later than then.
+    latest_end: Option<Timestamp>,
+    /// They are those of this version of old.
+    restored: Option<i64>,
+}
+
+/// Makes these the settings in force.
 async fn put(
     mut change: Change<'_>,
     caller: &Caller,
     permit: &Permit,
     settings: Settings,
-    force: bool,
-    restored: Option<i64>,
+    how: How,
 ) -> Result<Versioned<Value>, ApiError> {
     let present = change.settings();
     let reasons = lock_out::reasons(&present.0, &settings, &lock_out::Came::of(caller));
-    if !reasons.is_empty() && !force {
+    if !reasons.is_empty() && !how.force {
         return Err(ApiError::WouldLockYouOut(reasons));
     }
     let shown = versioned(&settings);
-    if settings != present.0 {
-        change.set_settings(permit, settings, restored).await?;
+    let mut changed = settings != present.0;
+    if changed {
+        change.set_settings(permit, settings, how.restored).await?;
+    }
+    if let Some(latest_end) = how.latest_end {
+        changed |= change.shorten_tokens(permit, latest_end).await? > 0;
+    }
+    if changed {
         change.commit().await?;
     }
     Ok(shown)

@@ -2,10 +2,14 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod delete_many;
 pub(crate) mod edit;
+mod filter;
 pub(crate) mod list;
+pub(crate) mod rotate;
+pub(crate) mod secret;
 pub(crate) mod show;
-mod validity;
+pub(crate) mod validity;
 
 pub(crate) use create::{mint, public_id};
 
@@ -15,6 +19,7 @@ use super::input::{Version, Versioned, rfc3339};
 use crate::permission::{Action, Permit};
 use crate::store::{token_usage, tokens, users};
 use policy::record::limits::{LABEL_CHARS_MAX, TOKEN_ADDRESSES_MAX};
+use policy::restrictions::Set;
 use policy::{IpRule, Scope, token};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
 use serde::Serialize;
@@ -60,6 +65,8 @@ pub(crate) struct TokenView {
     #[schema(format = DateTime)]
     last_accessed_at: Option<String>,
     last_accessed_from: Option<String>,
+    /// Whether its owner can have it shown again, in standard mode.
+    recoverable: bool,
 }
 
 impl TokenView {
@@ -78,14 +85,9 @@ impl TokenView {
             imported,
             ip_ranges,
             restrictions,
-            recoverable: _,
+            recoverable,
         } = token;
-        let ip_ranges = match ip_ranges {
-            None => Vec::new(),
-            Some(json) => {
-                tokens::ip_ranges(&json).ok_or_else(|| ApiError::Internal("ip_ranges cannot be read".into()))?
-            }
-        };
+        let ip_ranges = read_ip_ranges(ip_ranges.as_deref())?;
         Ok(Self {
             id: public_id,
             label,
@@ -101,6 +103,7 @@ impl TokenView {
             usage_count: usage.as_ref().map_or(0, |usage| usage.uses),
             last_accessed_at: usage.as_ref().map(|usage| rfc3339(usage.last_at)),
             last_accessed_from: usage.and_then(|usage| usage.last_address),
+            recoverable: recoverable.is_some(),
         })
     }
 
@@ -140,6 +143,29 @@ async fn find(
         Some(id) => Some(users::Entity::find_by_id(id).one(db).await?.ok_or(ApiError::NotFound)?),
     };
     Ok((permit, token, owner))
+}
+
+/// The addresses of a token that another one is to have as well.
+fn stored_ip_ranges(token: &tokens::Model) -> Result<Vec<IpRule>, ApiError> {
+    read_ip_ranges(token.ip_ranges.as_deref())
+}
+
+/// The restrictions of a token that another one is to have as well. What cannot be read must not be taken for none.
+fn stored_restrictions(token: &tokens::Model) -> Result<Option<Set>, ApiError> {
+    let Some(text) = &token.restrictions else {
+        return Ok(None);
+    };
+    match Set::parse(&[text]) {
+        Ok(Some(set)) => Ok(Some(set)),
+        Ok(None) | Err(_) => Err(ApiError::Internal("restrictions cannot be read".into())),
+    }
+}
+
+fn read_ip_ranges(stored: Option<&str>) -> Result<Vec<IpRule>, ApiError> {
+    match stored {
+        None => Ok(Vec::new()),
+        Some(json) => tokens::ip_ranges(json).ok_or_else(|| ApiError::Internal("ip_ranges cannot be read".into())),
+    }
 }
 
 fn check_label(label: &str) -> Result<(), ApiError> {

@@ -20,6 +20,8 @@ pub(crate) struct Model {
     pub(crate) tag: i64,
     /// Under which key the hashes in `tokens` were made.
     pub(crate) hash_key_id: i64,
+    /// Whether it was served in standard mode since copies of tokens were last wiped (S7).
+    pub(crate) standard_mode: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

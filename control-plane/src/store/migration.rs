@@ -2,6 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;
+use sea_orm_migration::sea_orm::DbBackend;
 
 /// All steps, in order.
 pub(crate) struct Migrator;
@@ -230,6 +231,8 @@ impl MigrationTrait for Administration {
         manager.alter_table(password).await?;
         let recoverable = Table::alter().table("tokens").add_column(blob_null("recoverable")).to_owned();
         manager.alter_table(recoverable).await?;
+        let mode = ColumnDef::new("standard_mode").boolean().not_null().default(false).to_owned();
+        manager.alter_table(Table::alter().table("feed_head").add_column(mode).to_owned()).await?;
         let idempotency = Table::create()
             .table("idempotency")
             .col(blob("key_hash").primary_key())
@@ -241,7 +244,6 @@ impl MigrationTrait for Administration {
         manager.create_table(idempotency).await?;
         for (name, table, columns) in [
             ("idempotency_at", "idempotency", ["at"].as_slice()),
-            ("token_usage_last_at", "token_usage", &["last_at", "token_id"]),
             // Read in the order of (time, id): in SQLite the id stands at the end of every index.
             ("audit_at", "audit", &["at"]),
             ("audit_actor", "audit", &["actor", "at"]),
@@ -259,14 +261,17 @@ impl MigrationTrait for Administration {
         }
         manager.drop_index(Index::drop().name("tokens_owner").table("tokens").to_owned()).await?;
         // Lists show tokens that are there; the deleted ones, which are remembered for a while, stand in an index of their
-        // own, by which they are forgotten.
+        // own, by which they are forgotten. SQLite ends each index with the row's number, and reads from a pair of key and
+        // number on only where that is not named once more; elsewhere it has to be.
+        let id = if manager.get_database_backend() == DbBackend::Sqlite { "" } else { ", id" };
         let live = "WHERE deleted_at IS NULL";
         for statement in [
-            format!("CREATE INDEX tokens_owner ON tokens (owner_id, id) {live}"),
-            format!("CREATE INDEX tokens_label ON tokens (label, id) {live}"),
-            format!("CREATE INDEX tokens_created ON tokens (created_at, id) {live}"),
-            format!("CREATE INDEX tokens_expires ON tokens (expires_at, id) {live} AND expires_at IS NOT NULL"),
-            "CREATE INDEX tokens_deleted ON tokens (deleted_at, id) WHERE deleted_at IS NOT NULL".to_owned(),
+            format!("CREATE INDEX tokens_owner ON tokens (owner_id{id}) {live}"),
+            format!("CREATE INDEX tokens_label ON tokens (label{id}) {live}"),
+            format!("CREATE INDEX tokens_created ON tokens (created_at{id}) {live}"),
+            format!("CREATE INDEX tokens_expires ON tokens (expires_at{id}) {live} AND expires_at IS NOT NULL"),
+            format!("CREATE INDEX tokens_deleted ON tokens (deleted_at{id}) WHERE deleted_at IS NOT NULL"),
+            format!("CREATE INDEX token_usage_last_at ON token_usage (last_at{})", id.replace("id", "token_id")),
         ] {
             manager.get_connection().execute_unprepared(&statement).await?;
         }

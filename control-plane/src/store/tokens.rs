@@ -1,5 +1,8 @@
 //! Tokens, by their keyed hash.
 
+pub(crate) mod filter;
+pub(crate) mod recoverable;
+
 use super::users;
 use crate::keys::MasterKey;
 use policy::{

@@ -1,7 +1,7 @@
 //! `POST /api/v1/settings/restore`: makes the settings of a version of old the present ones. Sysadmins only.
 
-use super::ForceParams;
 use super::schema::SettingsDocument;
+use super::{ForceParams, How};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
@@ -66,5 +66,5 @@ pub(crate) async fn restore(
             Settings::default().patched(&stored).map_err(ApiError::InvalidSettings)?
         }
     };
-    super::put(change, &caller, &permit, settings, force, Some(version)).await
+    super::put(change, &caller, &permit, settings, How { force, latest_end: None, restored: Some(version) }).await
 }

@@ -1,97 +1,82 @@
-//! `GET /api/v1/tokens?owner=&all=&after=&limit=`: lists tokens in the order of their creation: one's own, or, for
-//! sysadmins, those of `owner` or (`all=true`) everyone's.
+//! `GET /api/v1/tokens`: lists tokens by filters: one's own, or, for sysadmins, those of `owner` or (`all=true`) everyone's.
 
 use super::TokenView;
+use super::filter::filter_params;
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::{Page, Params, limit};
+use crate::api::input::{Params, limit};
 use crate::api::openapi::Refusals;
-use crate::permission::{Action, Whose};
+use crate::permission::Action;
 use crate::store::{token_usage, tokens, users};
 use axum::Json;
 use axum::extract::State;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
-use serde::Deserialize;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
-use utoipa::IntoParams;
+use utoipa::ToSchema;
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListParams {
-    /// Of this user; one's own if nobody is named.
-    owner: Option<String>,
-    /// Everyone's.
-    #[serde(default)]
-    all: bool,
-    /// `next` of the page before.
-    #[param(minimum = 0)]
-    after: Option<i64>,
-    /// How many; 100 if not given.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u64>,
+filter_params! {
+    pub(crate) struct ListParams {
+        /// `next` of the page before, with the same filters.
+        #[param(max_length = 2048)]
+        after: Option<String>,
+        /// How many at most; 100 if not given.
+        #[param(minimum = 1, maximum = 1000)]
+        limit: Option<u64>,
+    }
 }
 
-/// Lists tokens, in the order of their creation: one's own; sysadmins: anyone's.
+/// A page of tokens.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TokenPage {
+    /// May be fewer than `limit`, or none, while there is more: each page looks at 5,000 tokens at most.
+    items: Vec<TokenView>,
+    /// The `after` of the next page; null: this is the last one.
+    next: Option<String>,
+}
+
+/// Lists tokens: one's own; sysadmins: anyone's. All filters combine.
 ///
-/// 200 with a page.
+/// The order is that of creation; with `label_prefix`, `last_used_…` or `expires_…` (the first of them that is there), and
+/// neither `owner` nor `unbound=true`, that of label, last use or end. 200 with a page, which may have fewer tokens than
+/// `limit` although there is more: follow `next` until it is null. Without `owner` and `all`, one's own.
 #[utoipa::path(
     get,
     path = "/api/v1/tokens",
     operation_id = "list_tokens",
     tag = "tokens",
     params(ListParams),
-    responses((status = 200, description = "A page of tokens.", body = Page<TokenView>), Refusals),
+    responses((status = 200, description = "A page of tokens.", body = TokenPage), Refusals),
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
     Params(params): Params<ListParams>,
-) -> Result<Json<Page<TokenView>>, ApiError> {
-    let ListParams { owner, all, after, limit: wanted } = params;
-    let limit = limit(wanted)?;
-    let mut query = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
-    match owner {
-        Some(_) if all => return Err(ApiError::BadRequest("owner and all exclude each other.".into())),
-        _ if all => {
-            caller.may(Action::ListTokens, Whose::Others)?;
-        }
-        None => {
-            caller.may(Action::ListTokens, Whose::Own)?;
-            query = query.filter(tokens::Column::OwnerId.eq(caller.user.id));
-        }
-        Some(name) => {
-            let owner = crate::api::users::find(&app.store.db, &name).await;
-            let whose = owner.as_ref().map_or(Whose::Others, |owner| caller.whose(Some(owner.id)));
-            caller.may(Action::ListTokens, whose)?;
-            query = query.filter(tokens::Column::OwnerId.eq(owner?.id));
-        }
-    }
-    let rows = query
-        .filter(tokens::Column::Id.gt(after.unwrap_or_default()))
-        .order_by_asc(tokens::Column::Id)
-        .limit(limit + 1)
-        .all(&app.store.db)
-        .await?;
-    let owners: Vec<i64> = rows.iter().filter_map(|token| token.owner_id).collect();
-    let owners: HashMap<i64, String> = users::Entity::find()
-        .filter(users::Column::Id.is_in(owners))
-        .all(&app.store.db)
-        .await?
-        .into_iter()
-        .map(|user| (user.id, user.name))
-        .collect();
-    let used = token_usage::Entity::find()
-        .filter(token_usage::Column::TokenId.is_in(rows.iter().map(|token| token.id)))
-        .all(&app.store.db)
-        .await?;
+) -> Result<Json<TokenPage>, ApiError> {
+    let (db, limit) = (&app.store.db, limit(params.limit)?);
+    let (_permit, filter) = params.filters().judge(db, &caller, Action::ListTokens).await?;
+    let after = params.after.map(|text| {
+        let cursor = filter.read_cursor(&text);
+        cursor.ok_or_else(|| ApiError::BadRequest("after must be the next of a page with the same filters.".into()))
+    });
+    let found = filter.page(db, after.transpose()?, limit).await?;
+    let ids = || found.ids.iter().copied();
+    let there = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
+    let rows = there.filter(tokens::Column::Id.is_in(ids())).all(db).await?;
+    let mut rows: HashMap<i64, tokens::Model> = rows.into_iter().map(|token| (token.id, token)).collect();
+    let owners =
+        users::Entity::find().filter(users::Column::Id.is_in(rows.values().filter_map(|token| token.owner_id)));
+    let owners: HashMap<i64, String> = owners.all(db).await?.into_iter().map(|user| (user.id, user.name)).collect();
+    let used = token_usage::Entity::find().filter(token_usage::Column::TokenId.is_in(ids())).all(db).await?;
     let mut used: HashMap<i64, token_usage::Model> = used.into_iter().map(|usage| (usage.token_id, usage)).collect();
-    let view = |token: tokens::Model| {
+    let items = ids().filter_map(|id| {
+        let token = rows.remove(&id)?;
         let owner = token.owner_id.and_then(|owner| owners.get(&owner)).map(String::as_str);
-        let usage = used.remove(&token.id);
-        TokenView::new(token, owner, usage)
-    };
-    Page::of(rows, limit, |token| token.id, view).map(Json)
+        let usage = used.remove(&id);
+        Some(TokenView::new(token, owner, usage))
+    });
+    let items = items.collect::<Result<_, _>>()?;
+    Ok(Json(TokenPage { items, next: found.next.map(|next| next.to_text()) }))
 }

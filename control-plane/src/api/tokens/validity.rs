@@ -2,7 +2,7 @@
 
 use crate::api::error::ApiError;
 use crate::api::input::{rfc3339, time};
-use crate::store::tokens::stored;
+use crate::store::tokens::{self, stored};
 use policy::settings::Validity;
 use policy::{Settings, Timestamp};
 
@@ -12,6 +12,8 @@ pub(super) enum Wanted {
     For(Validity),
     /// Nothing was said.
     TheLongest,
+    /// Like another token: for so many milliseconds, or without end; as far as that is allowed.
+    AsLongAs(Option<u64>),
 }
 
 impl Wanted {
@@ -25,6 +27,14 @@ impl Wanted {
         }
     }
 
+    /// The same, or, if nothing was said, as long as another token was made for.
+    pub(super) fn or_as_long_as(self, span: Option<u64>) -> Self {
+        match self {
+            Self::TheLongest => Self::AsLongAs(span),
+            said => said,
+        }
+    }
+
     /// The end: when it is wanted, or, if nobody says, as late as allowed; `None`: never.
     pub(super) fn end(
         &self,
@@ -32,11 +42,15 @@ impl Wanted {
         valid_from: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, ApiError> {
-        let latest = end_of(settings.max_validity, now)?;
+        let latest = latest_end(settings, now)?;
         let end = match self {
             Self::Until(end) => Some(*end),
             Self::For(validity) => end_of(*validity, now)?,
-            Self::TheLongest => latest,
+            Self::TheLongest | Self::AsLongAs(None) => latest,
+            Self::AsLongAs(Some(span)) => {
+                let end = Timestamp::from_millis(now.as_millis().saturating_add(*span));
+                Some(latest.map_or(end, |latest| latest.min(end)))
+            }
         };
         if let Some(latest) = latest.filter(|latest| end.is_none_or(|end| end > *latest)) {
             return Err(ApiError::ValidityTooLong(rfc3339(stored(latest))));
@@ -46,6 +60,16 @@ impl Wanted {
         }
         Ok(end)
     }
+}
+
+/// When a token that is made now ends at the latest; `None`: never.
+pub(crate) fn latest_end(settings: &Settings, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    end_of(settings.max_validity, now)
+}
+
+/// For how long a token was made, in milliseconds; `None`: without end.
+pub(super) fn span_of(token: &tokens::Model) -> Option<u64> {
+    token.expires_at.map(|end| u64::try_from(end.saturating_sub(token.created_at)).unwrap_or_default())
 }
 
 /// The end of a validity that begins now. Months are calendar months, in UTC; `None`: there is no end.

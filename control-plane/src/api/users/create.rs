@@ -5,13 +5,13 @@ use super::password::checked_hash;
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::Body;
+use crate::api::idempotency::{IdempotencyKey, Repeatable};
 use crate::api::openapi::ChangeRefusals;
 use crate::change::NewUser;
 use crate::permission::{Action, Whose};
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use policy::record::{check_email, check_user_name};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -42,14 +42,15 @@ pub(crate) struct NewUserBody {
     path = "/api/v1/users",
     operation_id = "create_user",
     tag = "users",
+    params(IdempotencyKey),
     request_body = NewUserBody,
     responses((status = 201, description = "The user.", body = UserView), ChangeRefusals),
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Body(body): Body<NewUserBody>,
-) -> Result<(StatusCode, Json<UserView>), ApiError> {
+    Repeatable(attempt, body): Repeatable<NewUserBody>,
+) -> Result<Response, ApiError> {
     caller.may(Action::CreateUser, Whose::Others)?;
     let NewUserBody { name, email, sysadmin, password } = body;
     check_user_name(&name).map_err(|must| ApiError::BadRequest(format!("name {must}.")))?;
@@ -62,6 +63,9 @@ pub(crate) async fn create(
         None => None,
     };
     let (mut change, caller) = caller.begin(&app.store).await?;
+    if let Some(answer) = attempt.answered(&app.store, &change, &caller).await? {
+        return Ok(answer);
+    }
     let permit = caller.may(Action::CreateUser, Whose::Others)?;
     let new = NewUser { name: &name, email: email.as_deref(), sysadmin };
     let mut user = change.create_user(&permit, new).await?;
@@ -69,6 +73,5 @@ pub(crate) async fn create(
         let permit = caller.may(Action::SetPassword, Whose::Others)?;
         user = change.set_password(&permit, user, hash).await?;
     }
-    change.commit().await?;
-    Ok((StatusCode::CREATED, Json(user.into())))
+    attempt.commit(&app.store, change, &caller, StatusCode::CREATED, &UserView::from(user)).await
 }

@@ -1,0 +1,371 @@
+//! Which tokens are wanted, and how they are found among a million: for lists, and for deletion by the same filters.
+//!
+//! One condition drives: it has an index that is read in its order, from a cursor on. Which one is fixed, so that a page
+//! takes the same path each time and none depends on what a planner guesses: the owner, else the beginning of the label,
+//! last use, end, or creation. The other conditions are applied to at most [`SCAN_MAX`] tokens a page, and written so that
+//! no index serves them. So a page may have fewer tokens than are wanted, or none, and there is more all the same.
+
+use super::{Column, Entity};
+use crate::store::token_usage;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use sea_orm::sea_query::{Cond, Condition, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait as _, QueryFilter as _, QueryResult, Select};
+use serde::{Deserialize, Serialize};
+
+/// Tokens that are looked at for one page: some ten milliseconds' worth.
+const SCAN_MAX: u64 = 5_000;
+
+/// Bytes of a cursor: a label of 200 characters, each of up to six in JSON, in base64, and room.
+pub(crate) const CURSOR_LEN_MAX: usize = 2048;
+
+/// Which tokens are wanted; of those that are not deleted.
+#[derive(Clone, Debug)]
+pub(crate) struct Filter {
+    pub(crate) whose: Whose,
+    /// With regard to case.
+    pub(crate) label_prefix: Option<String>,
+    pub(crate) created: Span,
+    pub(crate) expires: Span,
+    pub(crate) last_used: Span,
+    pub(crate) never_used: bool,
+}
+
+/// Whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// This user's.
+    Of(i64),
+    /// Nobody's: unbound ones.
+    Nobodys,
+    /// Everyone's but the unbound ones.
+    Somebodys,
+    /// All.
+    Any,
+}
+
+/// Times, the first included, the last not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) from: Option<i64>,
+    pub(crate) before: Option<i64>,
+}
+
+/// Where a page begins: behind this token, in the order of what drives.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Cursor(Drive, Key, i64);
+
+/// What drives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Drive {
+    #[serde(rename = "o")]
+    Owner,
+    #[serde(rename = "l")]
+    Label,
+    #[serde(rename = "u")]
+    LastUsed,
+    #[serde(rename = "e")]
+    Expires,
+    #[serde(rename = "c")]
+    Created,
+}
+
+/// What an index is ordered by, before the number of the token. (An owner's tokens are in the order of their numbers.)
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Key {
+    Number(i64),
+    Text(String),
+}
+
+/// A page: the numbers of its tokens in order, and where the next one begins if there may be more.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) ids: Vec<i64>,
+    pub(crate) next: Option<Cursor>,
+}
+
+impl Filter {
+    /// Finds the tokens behind a cursor, at most so many.
+    pub(crate) async fn page(
+        &self,
+        db: &impl ConnectionTrait,
+        after: Option<Cursor>,
+        limit: u64,
+    ) -> Result<Found, DbErr> {
+        let backend = db.get_database_backend();
+        let after = after.unwrap_or_else(|| self.start()).max(self.start());
+        let until = match self.is_selective() {
+            true => db.query_one(&self.boundary(backend, &after)).await?.map(|row| self.cursor_of(&row)).transpose()?,
+            false => None,
+        };
+        let rows = db.query_all(&self.select(backend, &after, until.as_ref(), limit.saturating_add(1))).await?;
+        let mut rows = rows.iter().map(|row| self.cursor_of(row)).collect::<Result<Vec<_>, _>>()?;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = match rows.len() > most {
+            true => {
+                rows.truncate(most);
+                rows.last().cloned()
+            }
+            false => until,
+        };
+        Ok(Found { ids: rows.into_iter().map(|Cursor(_, _, id)| id).collect(), next })
+    }
+
+    /// Finds at most so many tokens, however many have to be looked at; and whether there may be more.
+    pub(crate) async fn all(&self, db: &impl ConnectionTrait, most: usize) -> Result<(Vec<i64>, bool), DbErr> {
+        let (mut ids, mut after) = (Vec::new(), None);
+        while ids.len() < most {
+            let wanted = u64::try_from(most - ids.len()).unwrap_or(u64::MAX);
+            let found = self.page(db, after, wanted).await?;
+            ids.extend(found.ids);
+            after = found.next;
+            if after.is_none() {
+                return Ok((ids, false));
+            }
+        }
+        Ok((ids, true))
+    }
+
+    /// The whole condition at once, for tokens that are picked by their numbers.
+    pub(crate) fn matching(&self) -> Select<Entity> {
+        let owner = || column(Column::OwnerId).add(0);
+        let whose = match self.whose {
+            Whose::Of(id) => Some(owner().eq(id)),
+            Whose::Nobodys => Some(owner().is_null()),
+            Whose::Somebodys | Whose::Any => None, // among the others
+        };
+        Entity::find().filter(self.others(None).add_option(whose))
+    }
+
+    /// Reads a cursor that was given out for this kind of filter; `None`: it is none.
+    pub(crate) fn read_cursor(&self, text: &str) -> Option<Cursor> {
+        let bytes = (text.len() <= CURSOR_LEN_MAX).then(|| BASE64URL.decode(text))?.ok()?;
+        let cursor: Cursor = serde_json::from_slice(&bytes).ok()?;
+        let Cursor(drive, key, _) = &cursor;
+        let is_text = matches!(key, Key::Text(_));
+        (*drive == self.drive() && is_text == (*drive == Drive::Label)).then_some(cursor)
+    }
+
+    fn drive(&self) -> Drive {
+        match self.whose {
+            Whose::Of(_) | Whose::Nobodys => Drive::Owner,
+            Whose::Somebodys | Whose::Any if self.label_prefix.is_some() => Drive::Label,
+            Whose::Somebodys | Whose::Any if self.last_used != Span::default() => Drive::LastUsed,
+            Whose::Somebodys | Whose::Any if self.expires != Span::default() => Drive::Expires,
+            Whose::Somebodys | Whose::Any => Drive::Created,
+        }
+    }
+
+    /// Before the first token. Numbers begin with 1, and times with 1970.
+    fn start(&self) -> Cursor {
+        let drive = self.drive();
+        let from = |span: Span| Key::Number(span.from.unwrap_or_default());
+        let key = match drive {
+            Drive::Owner => Key::Number(0),
+            Drive::Label => Key::Text(self.label_prefix.clone().unwrap_or_default()),
+            Drive::LastUsed => from(self.last_used),
+            Drive::Expires => from(self.expires),
+            Drive::Created => from(self.created),
+        };
+        Cursor(drive, key, 0)
+    }
+
+    /// Whether tokens that the driving index gives may not be wanted. Of the uses, those of deleted tokens are not.
+    fn is_selective(&self) -> bool {
+        let Self { whose, label_prefix, created, expires, last_used, never_used } = self;
+        let drive = self.drive();
+        let other = |span: &Span, driven: Drive| *span != Span::default() && drive != driven;
+        *whose == Whose::Somebodys
+            || drive == Drive::LastUsed
+            || (label_prefix.is_some() && drive != Drive::Label)
+            || other(created, Drive::Created)
+            || other(expires, Drive::Expires)
+            || other(last_used, Drive::LastUsed)
+            || *never_used
+    }
+
+    /// The last of the tokens that are looked at for this page, if there are so many.
+    fn boundary(&self, backend: DbBackend, after: &Cursor) -> SelectStatement {
+        let mut select = self.driving(backend, after);
+        match self.drive() {
+            Drive::LastUsed => select.from(token_usage::Entity),
+            _ => select.from(Entity).and_where(column(Column::DeletedAt).is_null()),
+        };
+        select.limit(1).offset(SCAN_MAX - 1).to_owned()
+    }
+
+    fn select(&self, backend: DbBackend, after: &Cursor, until: Option<&Cursor>, limit: u64) -> SelectStatement {
+        let mut select = self.driving(backend, after);
+        match self.drive() {
+            Drive::LastUsed => {
+                let same = column(Column::Id).eq(used(token_usage::Column::TokenId));
+                select.from(token_usage::Entity).inner_join(Entity, same)
+            }
+            _ => select.from(Entity),
+        };
+        if let Some(until) = until {
+            select.and_where(match self.drive() {
+                Drive::Owner => column(Column::Id).lte(until.2),
+                _ => self.position().lte(pair(backend, until)),
+            });
+        }
+        select.cond_where(self.others(Some(self.drive()))).limit(limit).to_owned()
+    }
+
+    /// What the driving index is asked, in its order.
+    fn driving(&self, backend: DbBackend, after: &Cursor) -> SelectStatement {
+        let mut select = Query::select();
+        let before = |span: Span, column: Expr| span.before.map(|before| column.lt(before));
+        let condition = match (self.drive(), self.whose) {
+            (Drive::Owner, Whose::Of(owner)) => Some(column(Column::OwnerId).eq(owner)),
+            (Drive::Owner, _) => Some(column(Column::OwnerId).is_null()),
+            (Drive::Label, _) => {
+                self.label_prefix.as_deref().and_then(successor).map(|end| column(Column::Label).lt(end))
+            }
+            (Drive::LastUsed, _) => before(self.last_used, used(token_usage::Column::LastAt)),
+            (Drive::Expires, _) => {
+                // Said aloud, so that the partial index serves.
+                select.and_where(column(Column::ExpiresAt).is_not_null());
+                before(self.expires, column(Column::ExpiresAt))
+            }
+            (Drive::Created, _) => before(self.created, column(Column::CreatedAt)),
+        };
+        let (key_column, id_column) = self.order();
+        match key_column {
+            Some(key_column) => {
+                select.expr(key_column.clone()).expr(id_column.clone());
+                select.order_by_expr(key_column, Order::Asc).order_by_expr(id_column, Order::Asc);
+                select.and_where(self.position().gt(pair(backend, after)));
+            }
+            None => {
+                select.expr(Expr::cust("0")).expr(id_column.clone());
+                select.and_where(id_column.clone().gt(after.2)).order_by_expr(id_column, Order::Asc);
+            }
+        }
+        select.cond_where(Cond::all().add_option(condition)).to_owned()
+    }
+
+    /// The columns by which the driving index is ordered.
+    fn order(&self) -> (Option<Expr>, Expr) {
+        let id = column(Column::Id);
+        match self.drive() {
+            Drive::Owner => (None, id),
+            Drive::Label => (Some(column(Column::Label)), id),
+            Drive::LastUsed => (Some(used(token_usage::Column::LastAt)), used(token_usage::Column::TokenId)),
+            Drive::Expires => (Some(column(Column::ExpiresAt)), id),
+            Drive::Created => (Some(column(Column::CreatedAt)), id),
+        }
+    }
+
+    fn position(&self) -> Expr {
+        match self.order() {
+            (Some(key), id) => Expr::tuple([key, id]),
+            (None, id) => Expr::tuple([Expr::val(0), id]),
+        }
+    }
+
+    /// The conditions that do not drive, in a form that no index serves.
+    fn others(&self, driven: Option<Drive>) -> Condition {
+        let Self { whose, label_prefix, created, expires, last_used, never_used } = self;
+        let deleted_at = column(Column::DeletedAt);
+        let there = if driven == Some(Drive::LastUsed) { deleted_at.add(0).is_null() } else { deleted_at.is_null() };
+        let mut others = Cond::all().add(there);
+        if *whose == Whose::Somebodys {
+            others = others.add(column(Column::OwnerId).add(0).is_not_null());
+        }
+        if let Some(prefix) = label_prefix.as_ref().filter(|_| driven != Some(Drive::Label)) {
+            let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+            let beginning = Func::cust("substr").args([column(Column::Label), Expr::val(1), Expr::val(length)]);
+            others = others.add(Expr::from(beginning).eq(prefix.as_str()));
+        }
+        for (span, drive, time) in
+            [(created, Drive::Created, Column::CreatedAt), (expires, Drive::Expires, Column::ExpiresAt)]
+        {
+            if driven != Some(drive) {
+                others = others.add_option(span.condition(column(time).add(0)));
+            }
+        }
+        if driven != Some(Drive::LastUsed) {
+            let condition = last_used.condition(used(token_usage::Column::LastAt).add(0));
+            others = others.add_option(condition.map(|condition| Expr::exists(use_where(Some(condition)))));
+        }
+        if *never_used {
+            others = others.add(Expr::exists(use_where(None)).not());
+        }
+        others
+    }
+
+    fn cursor_of(&self, row: &QueryResult) -> Result<Cursor, DbErr> {
+        let key = match self.drive() {
+            Drive::Label => Key::Text(row.try_get_by_index(0)?),
+            Drive::Owner => Key::Number(0),
+            Drive::LastUsed | Drive::Expires | Drive::Created => Key::Number(row.try_get_by_index(0)?),
+        };
+        Ok(Cursor(self.drive(), key, row.try_get_by_index(1)?))
+    }
+}
+
+impl Cursor {
+    /// As it is given out: opaque.
+    pub(crate) fn to_text(&self) -> String {
+        BASE64URL.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+impl Span {
+    fn condition(self, time: Expr) -> Option<Expr> {
+        let Self { from, before } = self;
+        let conditions = [from.map(|from| time.clone().gte(from)), before.map(|before| time.lt(before))];
+        conditions.into_iter().flatten().reduce(Expr::and)
+    }
+}
+
+fn column(column: Column) -> Expr {
+    Expr::col((Entity, column))
+}
+
+fn used(column: token_usage::Column) -> Expr {
+    Expr::col((token_usage::Entity, column))
+}
+
+/// The use of a token, if it is such.
+fn use_where(condition: Option<Expr>) -> SelectStatement {
+    let of_it = used(token_usage::Column::TokenId).eq(column(Column::Id));
+    Query::select()
+        .expr(Expr::cust("1"))
+        .from(token_usage::Entity)
+        .cond_where(Cond::all().add(of_it).add_option(condition))
+        .to_owned()
+}
+
+/// Key and number to compare with. SQLite reads from such a pair on, and not from its key alone, only if it is told how
+/// the number, which is no column by itself, is compared: among a million tokens of one label that is the difference.
+fn pair(backend: DbBackend, Cursor(_, key, id): &Cursor) -> Expr {
+    let key = match key {
+        Key::Number(number) => Expr::val(*number),
+        Key::Text(text) => Expr::val(text.as_str()),
+    };
+    let id = match backend {
+        DbBackend::Sqlite => Expr::cust_with_values("? COLLATE BINARY", [*id]),
+        _ => Expr::val(*id),
+    };
+    Expr::tuple([key, id])
+}
+
+/// The first text behind all that begin so, in the order of code points, which is that of bytes in UTF-8; `None`: there is
+/// none.
+fn successor(prefix: &str) -> Option<String> {
+    let mut characters: Vec<char> = prefix.chars().collect();
+    while let Some(last) = characters.pop() {
+        // The range leaves out what is no character.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            characters.push(next);
+            return Some(characters.into_iter().collect());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;
