@@ -39,6 +39,6 @@ pub(crate) async fn forget(
     }
     change.forget_proxy(&permit, &wanted, &proxy.name).await?;
     change.commit().await?;
-    app.proxies.forget(&instance, &app.store.db).await?;
+    app.proxies.forget(&instance, &app.store.writer).await?;
     Ok(StatusCode::NO_CONTENT)
 }
