@@ -31,7 +31,7 @@ filter_params! {
 /// A page of tokens.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TokenPage {
-    /// May be fewer than `limit`, or none, while there is more: each page looks at 5,000 tokens at most.
+    /// May be fewer than `limit`, or none, while there is more: each page looks at 2,000 tokens at most.
     items: Vec<TokenView>,
     /// The `after` of the next page; null: this is the last one.
     next: Option<String>,
