@@ -188,7 +188,7 @@ impl Filter {
 
     /// The last of the tokens that are looked at for this page, if there are so many.
     fn boundary(&self, backend: DbBackend, after: &Cursor) -> SelectStatement {
-        let mut select = self.driving(backend, after);
+        let mut select = self.driving(backend, after, None);
         match self.drive() {
             Drive::LastUsed => select.from(token_usage::Entity),
             _ => select.from(Entity).and_where(column(Column::DeletedAt).is_null()),
@@ -197,7 +197,7 @@ impl Filter {
     }
 
     fn select(&self, backend: DbBackend, after: &Cursor, until: Option<&Cursor>, limit: u64) -> SelectStatement {
-        let mut select = self.driving(backend, after);
+        let mut select = self.driving(backend, after, until);
         match self.drive() {
             Drive::LastUsed => {
                 let same = column(Column::Id).eq(used(token_usage::Column::TokenId));
@@ -205,32 +205,32 @@ impl Filter {
             }
             _ => select.from(Entity),
         };
-        if let Some(until) = until {
-            select.and_where(match self.drive() {
-                Drive::Owner => column(Column::Id).lte(until.2),
-                _ => self.position().lte(pair(backend, until)),
-            });
-        }
         select.cond_where(self.others(Some(self.drive()))).limit(limit).to_owned()
     }
 
-    /// What the driving index is asked, in its order.
-    fn driving(&self, backend: DbBackend, after: &Cursor) -> SelectStatement {
+    /// What the driving index is asked, in its order: up to a token, or to the end of what is wanted. Not both: the index is
+    /// read up to one bound, and what the other leaves out would be read for nothing.
+    fn driving(&self, backend: DbBackend, after: &Cursor, until: Option<&Cursor>) -> SelectStatement {
         let mut select = Query::select();
         let before = |span: Span, column: Expr| span.before.map(|before| column.lt(before));
+        let end = match self.drive() {
+            Drive::Owner => None,
+            Drive::Label => self.label_prefix.as_deref().and_then(successor).map(|end| column(Column::Label).lt(end)),
+            Drive::LastUsed => before(self.last_used, used(token_usage::Column::LastAt)),
+            Drive::Expires => before(self.expires, column(Column::ExpiresAt)),
+            Drive::Created => before(self.created, column(Column::CreatedAt)),
+        };
+        let end = match (until, self.drive()) {
+            (None, _) => end,
+            (Some(until), Drive::Owner) => Some(column(Column::Id).lte(until.2)),
+            (Some(until), _) => Some(self.position().lte(pair(backend, until))),
+        };
         let condition = match (self.drive(), self.whose) {
             (Drive::Owner, Whose::Of(owner)) => Some(column(Column::OwnerId).eq(owner)),
             (Drive::Owner, _) => Some(column(Column::OwnerId).is_null()),
-            (Drive::Label, _) => {
-                self.label_prefix.as_deref().and_then(successor).map(|end| column(Column::Label).lt(end))
-            }
-            (Drive::LastUsed, _) => before(self.last_used, used(token_usage::Column::LastAt)),
-            (Drive::Expires, _) => {
-                // Said aloud, so that the partial index serves.
-                select.and_where(column(Column::ExpiresAt).is_not_null());
-                before(self.expires, column(Column::ExpiresAt))
-            }
-            (Drive::Created, _) => before(self.created, column(Column::CreatedAt)),
+            // Said aloud, so that the partial index serves.
+            (Drive::Expires, _) => Some(column(Column::ExpiresAt).is_not_null()),
+            (Drive::Label | Drive::LastUsed | Drive::Created, _) => None,
         };
         let (key_column, id_column) = self.order();
         match key_column {
@@ -244,7 +244,7 @@ impl Filter {
                 select.and_where(id_column.clone().gt(after.2)).order_by_expr(id_column, Order::Asc);
             }
         }
-        select.cond_where(Cond::all().add_option(condition)).to_owned()
+        select.cond_where(Cond::all().add_option(condition).add_option(end)).to_owned()
     }
 
     /// The columns by which the driving index is ordered.
