@@ -88,8 +88,17 @@ fn token_revoke_names_the_proxies_that_have_not_confirmed() {
     }
     assert_eq!(world.as_admin(reqwest::Method::GET, "/api/v1/users/alice").send().status, 200);
     world.start_envoy();
+    let of_state = |state: &str| {
+        let listed: serde_json::Value =
+            serde_json::from_str(&done(&world, &["proxy", "list", "--json"])).expect("JSON");
+        let items = listed["items"].as_array().expect("a list").clone();
+        let instances = items.iter().filter(|proxy| proxy["state"] == state).filter_map(|p| p["instance"].as_str());
+        instances.map(str::to_owned).collect::<Vec<_>>()
+    };
     eventually("both are listed, the one that is gone as lost", || {
-        let text = said(&tokengate(&world, &["proxy", "list"]));
-        (text.contains("lost") && text.contains("live")).then_some(())
+        (of_state("lost").len() == 1 && of_state("live").len() == 1).then_some(())
     });
+    fails(&world, &["proxy", "forget", &of_state("live")[0]], 1, "409");
+    done(&world, &["proxy", "forget", &of_state("lost")[0]]);
+    assert!(of_state("lost").is_empty());
 }

@@ -142,7 +142,8 @@ fn fault(error: &Value) -> String {
 impl Api {
     /// Makes ready to call.
     pub(super) fn connect(&self) -> Result<Connection<'_>, CommandError> {
-        self.connect_from(Path::new("data"))
+        let data = std::env::var_os("TOKENGATE_DATA").map_or_else(|| PathBuf::from("data"), PathBuf::from);
+        self.connect_from(&data)
     }
 
     /// The same where the data directory is known.
@@ -177,7 +178,6 @@ impl Api {
         let token = match std::env::var("TOKENGATE_TOKEN").map(Zeroizing::new) {
             Ok(token) => token,
             Err(_) => {
-                let data = std::env::var_os("TOKENGATE_DATA").map_or_else(|| data.to_owned(), PathBuf::from);
                 let path = self.token_file.clone().unwrap_or_else(|| data.join("admin-token"));
                 let read = std::fs::read_to_string(&path);
                 Zeroizing::new(read.map_err(|source| CommandError::Token { path, source })?)

@@ -68,6 +68,7 @@ fn the_doctor_names_what_is_wrong_with_the_data_and_changes_nothing() {
     let (good_key, good_database) = (fs::read(&key).expect("a key"), fs::read(&database).expect("a database"));
     let mode = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("it can be set");
     let before = files(&data);
+    assert!(!before.contains(&"tokengate.db-wal".to_owned()), "whoever stops it finds all in one file: {before:?}");
     let finds = |world: &World, what: &str, make: &dyn Fn(), expected: &[&str], unmake: &dyn Fn()| {
         make();
         let present = files(&data);
