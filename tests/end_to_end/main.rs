@@ -13,6 +13,7 @@
 //! | `proxy_faults` | a proxy that is killed, updated, has a namesake, or a wrong clock |
 //! | `vm_faults` | VMs that trap or stall while they apply something |
 //! | `control_plane_faults` | a control plane that ends at every step of a change and of a report |
+//! | `crash` | `kill -9` at random moments, and a disk that fails: what was answered is so, with its record (A5) |
 //! | `tls` | TLS between proxy and control plane |
 //! | `commands` | what is typed on the machine or elsewhere: users, tokens, settings, the doctor, the way back in, the configuration |
 //! | `wire_faults` | whatever comes over the feed's wire costs the news at most, never what is in force |
@@ -38,6 +39,7 @@ mod border;
 mod clients;
 mod commands;
 mod control_plane_faults;
+mod crash;
 mod feed;
 mod guards;
 mod identity;
