@@ -39,6 +39,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
@@ -76,6 +77,8 @@ pub(crate) struct Store {
     recording: Mutex<()>,
     /// Counts up whenever the image changes.
     changed: watch::Sender<u64>,
+    /// The database's file, only to be synced: see [`checkpoint`].
+    file: Arc<ManuallyDrop<File>>,
     /// Held for as long as this program serves the directory.
     _lock: File,
 }
@@ -85,6 +88,8 @@ pub(crate) struct Store {
 pub(crate) enum OpenError {
     #[error(transparent)]
     Key(#[from] keys::KeyError),
+    #[error("cannot open {path}: {source}")]
+    File { path: PathBuf, source: io::Error },
     #[error("cannot lock {path}: {source}")]
     Lock { path: PathBuf, source: io::Error },
     #[error(
@@ -115,6 +120,10 @@ impl Store {
         // What the last run committed and did not sync is served from now on, so it must be on the disk: a complete
         // checkpoint ends with a sync of the database's file.
         writer.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        // Never closed: with any descriptor of a file, a process gives up all its locks on it, SQLite's included
+        // (https://www.sqlite.org/howtocorrupt.html, 2.2).
+        let opened = File::open(&file).map(ManuallyDrop::new);
+        let opened = opened.map_err(|source| OpenError::File { path: file.clone(), source })?;
         let durable = Durable::of(&file);
         durable.committed();
         durable.settle().await?; // and should somebody else have kept the checkpoint from completing, the log's
@@ -132,6 +141,7 @@ impl Store {
             durable,
             image: RwLock::new(image),
             image_trusted: AtomicBool::new(true),
+            file: Arc::new(opened),
             _lock: lock,
             changing: Arc::default(),
             recording: Mutex::default(),
