@@ -52,11 +52,11 @@ pub(crate) const REMEMBER_DELETED_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// Connections that read.
 const READERS: u32 = 8;
 
-/// Rows that a reader reads ahead of whoever takes them: every stop for one of them costs two turns of threads.
-const ROWS_AHEAD: usize = 1000;
+/// Pages that the writer keeps, in KiB with a minus: the upper levels of all indexes of a million tokens.
+const WRITERS_CACHE: &str = "-16384";
 
-/// Pages that a connection keeps, in KiB with a minus: the upper levels of all indexes of a million tokens.
-const CACHE: &str = "-16384";
+/// Those that each reader keeps.
+const READERS_CACHE: &str = "-2048";
 
 /// The database, and the image of it from which the proxies are told.
 pub(crate) struct Store {
@@ -113,9 +113,9 @@ impl Store {
     pub(crate) async fn open(directory: &Path, master: MasterKey) -> Result<Self, OpenError> {
         let lock = lock(&directory.join("lock"))?;
         let file = directory.join(keys::DATABASE);
-        let writer = connect(&file, 1, 50).await?;
+        let writer = connect(&file, 1, WRITERS_CACHE).await?;
         migration::Migrator::up(&writer, None).await?;
-        let db = connect(&file, READERS, ROWS_AHEAD).await?;
+        let db = connect(&file, READERS, READERS_CACHE).await?;
         let head = head_or_new(&writer, &master).await?;
         // What the last run committed and did not sync is served from now on, so it must be on the disk: a complete
         // checkpoint ends with a sync of the database's file.
@@ -247,7 +247,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-async fn connect(file: &Path, connections: u32, rows_ahead: usize) -> Result<DatabaseConnection, DbErr> {
+async fn connect(file: &Path, connections: u32, cache: &'static str) -> Result<DatabaseConnection, DbErr> {
     let file = file.to_owned();
     connect_with(connections, move |options| {
         // A commit does not wait for the disk. Whoever answers does, for many commits at once ([`durable`]): every change
@@ -258,8 +258,7 @@ async fn connect(file: &Path, connections: u32, rows_ahead: usize) -> Result<Dat
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .pragma("wal_autocheckpoint", checkpoint::PAGES_AT_MOST)
-            .pragma("cache_size", CACHE)
-            .row_buffer_size(rows_ahead)
+            .pragma("cache_size", cache)
             .busy_timeout(Duration::from_secs(10))
             .foreign_keys(true)
             // What is taken out of a page is not left lying in it: copies of tokens above all.

@@ -45,7 +45,7 @@ struct Change {
 }
 
 /// A row for every route that changes something: one that has none fails the test.
-fn changes(token: &str, another: &str) -> Vec<Change> {
+fn changes(token: &str, another: &str, filtered: &str) -> Vec<Change> {
     let change = |route, path: &str, body, action, subject: &str, detail| Change {
         route,
         path: path.to_owned(),
@@ -96,6 +96,38 @@ fn changes(token: &str, another: &str) -> Vec<Change> {
             "token.edit",
             token,
             json!({ "owner": "alice", "before": { "label": "test" }, "after": { "label": "other" } }),
+        ),
+        change(
+            "post /api/v1/tokens/{id}/rotate",
+            &format!("{of_token}/rotate"),
+            json!({ "overlap": "1h" }),
+            "token.rotate",
+            token,
+            json!({ "owner": "alice", "label": "other", "old_deleted": false }),
+        ),
+        change(
+            "delete /api/v1/tokens",
+            "/api/v1/tokens?owner=alice&label_prefix=filt",
+            none(),
+            "token.delete",
+            filtered,
+            json!({ "owner": "alice", "label": "filtered" }),
+        ),
+        change(
+            "put /api/v1/users/{name}/password",
+            "/api/v1/users/alice/password",
+            json!({ "password": "s3cret enough" }),
+            "user.password",
+            "alice",
+            json!({ "before": { "password": false }, "after": { "password": true } }),
+        ),
+        change(
+            "delete /api/v1/users/{name}/password",
+            "/api/v1/users/alice/password",
+            none(),
+            "user.password",
+            "alice",
+            json!({ "before": { "password": true }, "after": { "password": false } }),
         ),
         change(
             "delete /api/v1/tokens/{id}",
@@ -174,6 +206,7 @@ fn a1_a5_every_route_that_changes_something_leaves_one_record_of_who_did_what() 
     world.create_user("alice");
     world.edit_user("alice", &json!({ "sysadmin": true }));
     let [token, another] = [(); 2].map(|()| world.new_token(&json!({ "label": "test", "owner": "alice" })));
+    let filtered = world.new_token(&json!({ "label": "filtered", "owner": "alice" }));
     assert!(world.stop_control_plane());
     world.rows(&format!(
         "insert into proxies (instance, name, first_seen_at, seen_at, trusts_ms, version, workers) \
@@ -181,7 +214,7 @@ fn a1_a5_every_route_that_changes_something_leaves_one_record_of_who_did_what() 
     ));
     world.start_control_plane();
     let admin_id = read(&world, "/api/v1/tokens")["items"][0]["id"].clone();
-    let changes = changes(&token.id, &another.id);
+    let changes = changes(&token.id, &another.id, &filtered.id);
 
     let document = world.control_get("/api/v1/openapi.json").send().json;
     let mut routes = BTreeSet::new();

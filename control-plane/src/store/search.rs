@@ -172,11 +172,11 @@ mod tests {
     async fn database() -> (DatabaseConnection, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("test.db");
-        let db = crate::store::connect(&file, 1, 50).await.unwrap();
+        let db = crate::store::connect(&file, 1, "-2048").await.unwrap();
         crate::store::migration::Migrator::up(&db, None).await.unwrap();
         // EXPLAIN does not look whether a connection's schema is the present one.
         db.close().await.unwrap();
-        (crate::store::connect(&file, 1, 50).await.unwrap(), directory)
+        (crate::store::connect(&file, 1, "-2048").await.unwrap(), directory)
     }
 
     async fn plan(db: &DatabaseConnection, mut statement: Statement) -> String {

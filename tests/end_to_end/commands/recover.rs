@@ -10,7 +10,7 @@ use tests::{World, eventually};
 fn m8_a_lost_sysadmin_comes_back_on_the_machine_and_proxies_hear_of_it() {
     let mut world = World::start();
     let locked = json!({ "ip_rules": ["203.0.113.0/24"], "token_schemes": "basic", "passwords": "disabled" });
-    assert_eq!(world.as_admin(Method::PATCH, "/api/v1/settings").json(&locked).send().status, 200);
+    assert_eq!(world.as_admin(Method::PATCH, "/api/v1/settings?force=true").json(&locked).send().status, 200);
     let data = world.site.data.display().to_string();
     let file = world.site.logs.join("recovered");
     let path = file.display().to_string();

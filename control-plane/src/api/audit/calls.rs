@@ -85,12 +85,14 @@ pub(crate) struct CallView {
     user: Option<String>,
     /// Who called, if on behalf of that user.
     actor: Option<String>,
+    /// `null`: they were only counted.
     method: Option<String>,
     /// Without its query; what looks like a token in it is left out.
     path: Option<String>,
     address: Option<String>,
     /// What the backend answered, if that is known.
     status: Option<i32>,
+    /// Under which to look in the logs of the proxy.
     request_id: Option<String>,
     /// The proxy, by its name; `null`: the call came to the control plane itself.
     proxy: Option<String>,

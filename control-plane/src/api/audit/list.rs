@@ -86,6 +86,7 @@ pub(crate) struct RecordView {
     /// More, such as what was before and after.
     #[schema(value_type = Object)]
     detail: Map<String, Value>,
+    /// Under which to look in the logs.
     request_id: Option<String>,
 }
 

@@ -44,6 +44,7 @@ pub(crate) struct VersionView {
     at: String,
     /// Who made it.
     actor: Option<String>,
+    /// The user on whose behalf.
     on_behalf_of: Option<String>,
     /// The version that it was restored from; 0: the defaults.
     restored: Option<i64>,
@@ -53,8 +54,10 @@ pub(crate) struct VersionView {
 /// The settings that differ from the version before.
 #[derive(Default, Deserialize, Serialize, ToSchema)]
 struct Changed {
+    /// What they were.
     #[schema(value_type = Object)]
     before: Map<String, Value>,
+    /// What they are since then.
     #[schema(value_type = Object)]
     after: Map<String, Value>,
 }
