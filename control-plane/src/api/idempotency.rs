@@ -106,6 +106,9 @@ impl Attempt {
         if request_hash != named.request_hash(&store.master) {
             return Err(ApiError::IdempotencyKeyReused);
         }
+        // It may have been committed a moment ago, by a request that is yet to be told so.
+        store.durable.committed();
+        store.durable.settle().await.map_err(|_| ApiError::Busy)?;
         let opened = named.seal_key(&store.master, caller).open(&key_hash, &sealed);
         let body = opened.ok_or_else(|| ApiError::Internal("a kept answer cannot be opened".into()))?;
         let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());

@@ -109,7 +109,7 @@ pub(crate) enum Done {
     Unconfirmed(Confirmed),
     /// Done.
     #[response(status = 204)]
-    Done,
+    NotWaitedFor,
 }
 
 impl WaitParams {
