@@ -1,7 +1,7 @@
 //! The configuration of the control plane: each key from the command line, else from the environment, else from a file,
 //! else as it is by default.
 //!
-//! The keys stand in one table, from which the flags, the file, `tokengate help-config` and the README's table are made.
+//! The keys stand in one table, from which the flags, the file, `tokengate help-config` and the table in `administration.md` are made.
 //! What nobody knows is refused by its name: a mistyped `TOKENGATE_SECUREMODE` must not leave a default in force that
 //! somebody believes to have changed.
 
@@ -71,8 +71,9 @@ keys! {
     tls_cert: [PathBuf], "TOKENGATE_TLS_CERT", "FILE", "", r#""/etc/tokengate/tls.pem""#;
     /// Its private key (PEM).
     tls_key: [PathBuf], "TOKENGATE_TLS_KEY", "FILE", "", r#""/etc/tokengate/tls.key""#;
-    /// Whether tokens stay as they were made. `false` (standard mode) lets their label, end, scope, addresses and
-    /// restrictions be edited; changing it needs a restart.
+    /// Whether tokens stay as they were made, and are shown once. `false` (standard mode) lets their label, end, scope,
+    /// addresses and restrictions be edited, and keeps a sealed copy of each new one, which its owner can have shown
+    /// again; a start in secure mode wipes these copies.
     secure_mode: [bool], "TOKENGATE_SECURE_MODE", "BOOL", "true", "false";
     /// Addresses of proxies, as in `ip_rules`, whose `X-Forwarded-For` says who the client is: for address rules, and
     /// to tell those apart who try passwords. Several are separated by commas, or are a list in the file.

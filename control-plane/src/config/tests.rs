@@ -144,16 +144,16 @@ fn the_file_that_help_config_prints_is_one() {
 }
 
 #[test]
-fn the_table_in_the_readme_has_every_key() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
+fn the_table_in_the_manual_has_every_key() {
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/administration.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
     for Key { name, variable, default, what, .. } in KEYS {
         let default = if default.is_empty() { "–".into() } else { format!("`{default}`") };
         let row = format!("| `{name}` | `{variable}` | {default} | {} |", what.trim());
-        assert!(readme.lines().any(|line| line == row), "README.md lacks this row:\n{row}");
+        assert!(manual.lines().any(|line| line == row), "administration.md lacks this row:\n{row}");
     }
     for (variable, what) in variables::ALONE {
         let row = format!("| – | `{variable}` | – | {what} |");
-        assert!(readme.lines().any(|line| line == row), "README.md lacks this row:\n{row}");
+        assert!(manual.lines().any(|line| line == row), "administration.md lacks this row:\n{row}");
     }
 }
