@@ -1,5 +1,6 @@
 //! The commands, as whoever types them meets them.
 
+mod administration;
 mod configuration;
 mod doctor;
 mod other_answers;

@@ -5,8 +5,8 @@ use super::{CommandError, Query, print};
 use serde_json::Value;
 use std::process::ExitCode;
 
-/// Rows of a page: the most that the API gives.
-const PAGE: u64 = 1000;
+/// Rows of a page: as many as every list gives.
+const PAGE: u64 = 100;
 
 /// How much of a list is wanted.
 #[derive(clap::Args)]

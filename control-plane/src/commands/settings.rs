@@ -92,7 +92,7 @@ impl Settings {
                         text(&version["version"]),
                         text(&version["at"]),
                         text(&version["actor"]),
-                        names(&version["changed"]),
+                        names(&version["changed"]["after"]),
                     ]
                 })
             }
