@@ -1,7 +1,7 @@
 //! `tokengate audit`.
 
 use super::client::Api;
-use super::listing::{Limit, list};
+use super::listing::{Limit, PAGE, list};
 use super::{CommandError, Query, given, text};
 use crate::keys::{hex, random};
 use clap::ValueEnum;
@@ -131,13 +131,15 @@ impl Audit {
         match self {
             Self::List { changes, period, limit, api } => {
                 let heads = ["AT", "ACTOR", "ACTION", "SUBJECT", "FOR", "DETAIL"];
-                list(api, "/api/v1/audit", &[changes.query(), period.query()].concat(), limit, heads, |record| {
+                let query = [changes.query(), period.query()].concat();
+                list(api, ("/api/v1/audit", PAGE), &query, limit, heads, |record| {
                     ["at", "actor", "action", "subject", "on_behalf_of", "detail"].map(|field| text(&record[field]))
                 })
             }
             Self::Calls { calls, period, limit, api } => {
                 let heads = ["AT", "USER", "TOKEN", "OUTCOME", "METHOD", "PATH", "STATUS", "ADDRESS", "PROXY"];
-                list(api, "/api/v1/audit/calls", &[calls.query(), period.query()].concat(), limit, heads, |call| {
+                let query = [calls.query(), period.query()].concat();
+                list(api, ("/api/v1/audit/calls", PAGE), &query, limit, heads, |call| {
                     ["at", "user", "token", "outcome", "method", "path", "status", "address", "proxy"]
                         .map(|field| text(&call[field]))
                 })

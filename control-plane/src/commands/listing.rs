@@ -1,12 +1,12 @@
 //! Lists of the API, page by page: of a million rows one page at a time is in memory.
 
-use super::client::Api;
+use super::client::{Api, Connection};
 use super::{CommandError, Query, print};
 use serde_json::Value;
 use std::process::ExitCode;
 
-/// Rows of a page: as many as every list gives.
-const PAGE: u64 = 100;
+/// Rows of a page: the most that the API gives of most lists.
+pub(super) const PAGE: u64 = 1000;
 
 /// How much of a list is wanted.
 #[derive(clap::Args)]
@@ -59,10 +59,50 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// Prints a list, page after page: as a table of these columns, or as one JSON document.
+/// A page of a list as it came.
+pub(super) struct Page {
+    pub(super) items: Vec<Value>,
+    next: Value,
+}
+
+impl Page {
+    /// Asks for the page after this cursor, of at most so many rows.
+    pub(super) fn get(
+        connection: &Connection<'_>,
+        path: &str,
+        query: &Query,
+        rows: u64,
+        after: Option<&str>,
+    ) -> Result<Self, CommandError> {
+        let mut query = query.clone();
+        query.push(("limit", rows.to_string()));
+        query.extend(after.map(|after| ("after", after.to_owned())));
+        let mut answer = connection.get(path, &query)?;
+        let Value::Array(items) = answer["items"].take() else {
+            return Err(CommandError::NotOurs);
+        };
+        let page = Self { items, next: answer["next"].take() };
+        // One that gives the same page again and again is none of ours.
+        if after.is_some() && page.next().as_deref() == after {
+            return Err(CommandError::NotOurs);
+        }
+        Ok(page)
+    }
+
+    /// Where the next page begins: the API's to say, whatever it is. There may be one although this one is empty.
+    pub(super) fn next(&self) -> Option<String> {
+        match &self.next {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+}
+
+/// Prints a list, page after page, each of at most so many rows: as a table of these columns, or as one JSON document.
 pub(super) fn list<const N: usize>(
     api: &Api,
-    path: &str,
+    (path, most): (&str, u64),
     query: &Query,
     limit: &Limit,
     heads: [&'static str; N],
@@ -70,48 +110,32 @@ pub(super) fn list<const N: usize>(
 ) -> Result<ExitCode, CommandError> {
     let connection = api.connect()?;
     let mut table = Table::new(heads);
-    let (mut shown, mut after, mut first) = (0, None, true);
+    let (mut shown, mut after, mut first) = (0_u64, None::<String>, true);
     loop {
-        let wanted = limit.limit.map_or(PAGE, |most| (most - shown).min(PAGE));
-        let mut query = query.clone();
-        query.push(("limit", wanted.to_string()));
-        query.extend(after.clone().map(|after| ("after", after)));
-        let answer = connection.get(path, &query)?;
-        let items = answer["items"].as_array().ok_or(CommandError::NotOurs)?;
-        shown += items.len() as u64;
-        let next = cursor(&answer["next"]);
-        // One that gives the same page again and again is none of ours.
-        if next.is_some() && next == after {
-            return Err(CommandError::NotOurs);
-        }
-        let last = next.is_none() || limit.limit.is_some_and(|most| shown >= most);
+        let wanted = limit.limit.map_or(most, |limit| (limit - shown).min(most));
+        let page = Page::get(&connection, path, query, wanted, after.as_deref())?;
+        let next = page.next();
+        let last = next.is_none() || limit.limit.is_some_and(|limit| shown + page.items.len() as u64 >= limit);
         if api.json {
             let mut text = String::from(if first { "{\"items\":[" } else { "" });
-            for (index, item) in items.iter().enumerate() {
-                text += if first && index == 0 { "\n" } else { ",\n" };
+            for item in &page.items {
+                text += if shown == 0 { "\n" } else { ",\n" };
                 text += &item.to_string();
+                shown += 1;
             }
             if last {
-                text += &format!("\n],\"next\":{}}}\n", answer["next"]);
+                text += &format!("\n],\"next\":{}}}\n", page.next);
             }
             print(&text)?;
         } else {
-            let rows: Vec<_> = items.iter().map(&row).collect();
+            shown += page.items.len() as u64;
+            let rows: Vec<_> = page.items.iter().map(&row).collect();
             print(&if first { table.head_and(&rows) } else { table.and(&rows) })?;
         }
         if last {
             return Ok(ExitCode::SUCCESS);
         }
         (after, first) = (next, false);
-    }
-}
-
-/// Where the next page begins: the API's to say, whatever it is.
-fn cursor(next: &Value) -> Option<String> {
-    match next {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
     }
 }
 

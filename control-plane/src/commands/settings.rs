@@ -2,7 +2,7 @@
 
 use super::client::Api;
 use super::listing::{Limit, list};
-use super::{CommandError, Query, answered, print, segment, text};
+use super::{CommandError, Query, answered, text};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
@@ -40,7 +40,7 @@ pub(crate) enum Settings {
     /// Go back to a version.
     #[command(after_help = "Example:\n  tokengate settings history --limit 5\n  tokengate settings restore 17")]
     Restore {
-        /// Its number.
+        /// Its number; 0: the defaults.
         version: u64,
         #[command(flatten)]
         force: Force,
@@ -48,6 +48,9 @@ pub(crate) enum Settings {
         api: Api,
     },
 }
+
+/// Versions of a page: the most that the API gives, since each may be long.
+const HISTORY_PAGE: u64 = 100;
 
 /// Whether it is meant.
 #[derive(clap::Args)]
@@ -82,24 +85,20 @@ impl Settings {
                 })
             }
             Self::History { version: Some(version), limit: _, api } => {
-                let path = format!("/api/v1/settings/history/{}", segment(&version.to_string())?);
-                answered(api.json, &api.connect()?.get(&path, &Query::new())?, |answer| lines(settings_of(answer)))
+                let path = format!("/api/v1/settings/history/{version}");
+                answered(api.json, &api.connect()?.get(&path, &Query::new())?, |answer| lines(&answer["settings"]))
             }
             Self::History { version: None, limit, api } => {
                 let heads = ["VERSION", "AT", "ACTOR", "CHANGED"];
-                list(api, "/api/v1/settings/history", &Query::new(), limit, heads, |version| {
-                    [
-                        text(&version["version"]),
-                        text(&version["at"]),
-                        text(&version["actor"]),
-                        names(&version["changed"]["after"]),
-                    ]
+                list(api, ("/api/v1/settings/history", HISTORY_PAGE), &Query::new(), limit, heads, |version| {
+                    let [number, at, actor] = ["version", "at", "actor"].map(|field| text(&version[field]));
+                    [number, at, actor, names(&version["changed"]["after"])]
                 })
             }
             Self::Restore { version, force, api } => {
                 let body = json!({ "version": version });
                 change(api, Method::POST, "/api/v1/settings/restore", force, &body, |answer| {
-                    format!("the settings are those of version {version} again\n{}", lines(settings_of(answer)))
+                    format!("the settings are those of version {version} again\n{}", lines(answer))
                 })
             }
         }
@@ -131,7 +130,6 @@ fn change(
     let query = if *force { vec![("force", "true".to_owned())] } else { Query::new() };
     match api.connect()?.call(method, path, &query, Some(body))? {
         (StatusCode::OK, answer) if answer.is_object() => answered(api.json, &answer, told),
-        (StatusCode::NO_CONTENT, _) => print("done\n"),
         _ => Err(CommandError::NotOurs),
     }
 }
@@ -168,11 +166,6 @@ fn patch(values: &[(String, String)]) -> Result<Value, CommandError> {
     Ok(patch.into())
 }
 
-/// The settings in an answer, which may have more around them.
-fn settings_of(answer: &Value) -> &Value {
-    answer.get("settings").or(answer.get("document")).filter(|settings| settings.is_object()).unwrap_or(answer)
-}
-
 fn lines(settings: &Value) -> String {
     settings.as_object().into_iter().flatten().map(|(name, value)| line(name, value)).collect()
 }
@@ -185,13 +178,9 @@ fn line(name: &str, value: &Value) -> String {
     }
 }
 
-/// The names of what was changed: a list of them, or a document whose fields they are.
+/// The names of what was changed.
 fn names(changed: &Value) -> String {
-    match changed {
-        Value::Array(names) => names.iter().map(text).collect::<Vec<_>>().join(", "),
-        Value::Object(fields) => fields.keys().cloned().collect::<Vec<_>>().join(", "),
-        other => text(other),
-    }
+    changed.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

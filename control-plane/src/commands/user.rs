@@ -5,7 +5,7 @@ mod recover;
 pub(crate) use recover::RecoverError;
 
 use super::client::Api;
-use super::listing::{Limit, list};
+use super::listing::{Limit, PAGE, list};
 use super::{
     CommandError, Query, answered, confirm, confirmed, details, given, new_password, print, secret, segment, text,
 };
@@ -160,7 +160,7 @@ impl User {
                 let (suspended, sysadmin) = (suspended.map(|is| is.to_string()), sysadmin.map(|is| is.to_string()));
                 let query = given([("name_prefix", &name_prefix), ("suspended", &suspended), ("sysadmin", &sysadmin)]);
                 let heads = ["NAME", "E-MAIL", "SYSADMIN", "SUSPENDED", "PASSWORD", "CREATED"];
-                list(&api, "/api/v1/users", &query, &limit, heads, |user| {
+                list(&api, ("/api/v1/users", PAGE), &query, &limit, heads, |user| {
                     ["name", "email", "sysadmin", "suspended", "has_password", "created_at"]
                         .map(|field| text(&user[field]))
                 })

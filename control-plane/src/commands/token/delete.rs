@@ -1,8 +1,9 @@
 //! `tokengate token revoke` and `delete`.
 
 use super::filter::{Filter, Whose, query};
-use crate::commands::client::Api;
-use crate::commands::{CommandError, NOT_CONFIRMED, Query, confirm, confirmed, print, segment};
+use crate::commands::client::{Api, Connection};
+use crate::commands::listing::{PAGE, Page};
+use crate::commands::{CommandError, NOT_CONFIRMED, Query, confirm, confirmed, given, print, segment};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use std::process::ExitCode;
@@ -34,7 +35,7 @@ impl Revoke {
     pub(super) fn run(&self) -> Result<ExitCode, CommandError> {
         let Self { id, wait, api } = self;
         let path = format!("/api/v1/tokens/{}", segment(id)?);
-        let query = crate::commands::given([("wait", wait)]);
+        let query = given([("wait", wait)]);
         let answer = api.connect()?.call(Method::DELETE, &path, &query, None)?;
         confirmed(api.json, answer, wait.is_some(), &format!("revoked {id}"))
     }
@@ -78,17 +79,15 @@ impl Delete {
         let connection = api.connect()?;
         let mut query = query(whose, filter);
         if !yes {
-            let mut page: Query = query.clone();
-            page.push(("limit", "1000".into()));
-            let found = connection.get("/api/v1/tokens", &page)?;
-            let count = found["items"].as_array().ok_or(CommandError::NotOurs)?.len();
+            let found = first_found(&connection, &query)?;
+            let count = found.items.len();
             if count == 0 {
                 return print("there are no such tokens\n");
             }
-            let more = if found["next"].is_null() { "" } else { " and more" };
+            let more = if found.next().is_some() { " or more" } else { "" };
             confirm(&format!("Delete {count}{more} tokens? Whoever uses them is refused at once."), *yes)?;
         }
-        query.extend(crate::commands::given([("wait", wait)]));
+        query.extend(given([("wait", wait)]));
         let (mut deleted, mut unconfirmed) = (0, false);
         loop {
             let (status, answer) = connection.call(Method::DELETE, "/api/v1/tokens", &query, None)?;
@@ -110,6 +109,18 @@ impl Delete {
                 print(&format!("deleted {deleted} tokens{told}\n"))?;
             }
             return Ok(if unconfirmed { ExitCode::from(NOT_CONFIRMED) } else { ExitCode::SUCCESS });
+        }
+    }
+}
+
+/// The first page on which there are any: the API looks at so many tokens for each, and some have none.
+fn first_found(connection: &Connection<'_>, query: &Query) -> Result<Page, CommandError> {
+    let mut after = None::<String>;
+    loop {
+        let page = Page::get(connection, "/api/v1/tokens", query, PAGE, after.as_deref())?;
+        after = page.next();
+        if !page.items.is_empty() || after.is_none() {
+            return Ok(page);
         }
     }
 }

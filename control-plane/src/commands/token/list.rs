@@ -3,7 +3,7 @@
 use super::FIRST;
 use super::filter::{Filter, Whose, query};
 use crate::commands::client::Api;
-use crate::commands::listing::{Limit, list};
+use crate::commands::listing::{Limit, PAGE, list};
 use crate::commands::{CommandError, Query, answered, details, print, segment, text};
 use std::process::ExitCode;
 use zeroize::Zeroizing;
@@ -32,7 +32,7 @@ impl List {
     pub(super) fn run(&self) -> Result<ExitCode, CommandError> {
         let Self { whose, filter, limit, api } = self;
         let heads = ["ID", "LABEL", "OWNER", "SCOPE", "EXPIRES", "LAST USED", "USES"];
-        list(api, "/api/v1/tokens", &query(whose, filter), limit, heads, |token| {
+        list(api, ("/api/v1/tokens", PAGE), &query(whose, filter), limit, heads, |token| {
             ["id", "label", "owner", "scope", "expires_at", "last_accessed_at", "usage_count"]
                 .map(|field| text(&token[field]))
         })
