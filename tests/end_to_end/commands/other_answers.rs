@@ -280,7 +280,19 @@ fn m8_a_password_comes_from_standard_input_and_is_no_argument() {
     assert_eq!(stub.tokengate(&["user", "password", "alice", "secret"], "x").0, Some(2));
     assert_eq!(stub.tokengate(&["user", "password", "alice", "--remove"], "").0, Some(0));
     assert_eq!(stub.asked(), ["DELETE /api/v1/users/alice/password"]);
-    let (_, output) = stub.tokengate(&["token", "rotate", "t1", "--overlap", "1h"], "");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "tgt_new\n");
-    assert_eq!(stub.asked(), [r#"POST /api/v1/tokens/t1/rotate {"overlap":"1h"}"#]);
+}
+
+#[test]
+fn m5_a_token_is_rotated_and_only_the_new_one_goes_to_standard_output() {
+    let stub = Stub::start();
+    for (end, body) in [
+        (&[][..], r#"{"overlap":"1h"}"#),
+        (&["--validity", "90d"], r#"{"overlap":"1h","validity":"90d"}"#),
+        (&["--expires-at", "2099-01-01T00:00:00Z"], r#"{"expires_at":"2099-01-01T00:00:00Z","overlap":"1h"}"#),
+    ] {
+        let (_, output) = stub.tokengate(&[&["token", "rotate", "t1", "--overlap", "1h"], end].concat(), "");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "tgt_new\n");
+        assert_eq!(stub.asked(), [format!("POST /api/v1/tokens/t1/rotate {body}")]);
+    }
+    assert_eq!(stub.tokengate(&["token", "list", "--unbound", "true"], "").0, Some(2), "whose?");
 }

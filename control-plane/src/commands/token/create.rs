@@ -28,7 +28,7 @@ struct Restrictions {
     restrictions_file: Option<PathBuf>,
 }
 
-/// Until when a token works.
+/// Until when a token works: for as long as it may, or as the one before, if nothing is said.
 #[derive(clap::Args)]
 #[group(multiple = false)]
 struct End {
@@ -172,9 +172,8 @@ pub(crate) struct Rotate {
     /// For how long the old one goes on working beside the new one, such as 1h.
     #[arg(long, value_name = "TIME")]
     overlap: Option<String>,
-    /// For how long the new one works: 6m, 1y, 2y, a number of days such as 90d, or never.
-    #[arg(long)]
-    validity: Option<String>,
+    #[command(flatten)]
+    end: End,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
@@ -190,11 +189,10 @@ Example:
 impl Rotate {
     /// Does it.
     pub(super) fn run(&self) -> Result<ExitCode, CommandError> {
-        let Self { id, overlap, validity, output, api } = self;
+        let Self { id, overlap, end, output, api } = self;
         let mut body = Map::new();
-        for (name, value) in [("overlap", overlap), ("validity", validity)] {
-            body.extend(value.iter().map(|value| (name.to_owned(), json!(value))));
-        }
+        body.extend(overlap.iter().map(|overlap| ("overlap".to_owned(), json!(overlap))));
+        end.put_into(&mut body);
         let path = format!("/api/v1/tokens/{}/rotate", segment(id)?);
         let (_, answer) = api.connect()?.call(Method::POST, &path, &Query::new(), Some(&body.into()))?;
         output.made(api, &answer)

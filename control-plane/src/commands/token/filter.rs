@@ -41,6 +41,9 @@ pub(super) struct Filter {
     /// Those that were never used.
     #[arg(long)]
     never_used: bool,
+    /// With --all: those that are unbound, or those that are not.
+    #[arg(long, value_name = "BOOL", requires = "all")]
+    unbound: Option<bool>,
 }
 
 /// Both as the API takes them.
@@ -55,7 +58,9 @@ pub(super) fn query(whose: &Whose, filter: &Filter) -> Query {
         last_used_after,
         last_used_before,
         never_used,
+        unbound,
     } = filter;
+    let unbound = unbound.map(|is| is.to_string());
     let mut query = given([
         ("owner", owner),
         ("label_prefix", label_prefix),
@@ -65,6 +70,7 @@ pub(super) fn query(whose: &Whose, filter: &Filter) -> Query {
         ("expires_before", expires_before),
         ("last_used_after", last_used_after),
         ("last_used_before", last_used_before),
+        ("unbound", &unbound),
     ]);
     for (name, is_given) in [("all", all), ("never_used", never_used)] {
         if *is_given {
