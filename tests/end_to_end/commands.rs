@@ -36,13 +36,6 @@ fn fails(world: &World, arguments: &[&str], code: i32, expected: &str) {
     assert!(output.stdout.is_empty(), "{arguments:?}: {}", said(&output));
 }
 
-/// A control plane without a proxy: all that most commands need.
-fn control_plane() -> World {
-    let mut world = World::prepare(1);
-    world.start_control_plane();
-    world
-}
-
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }

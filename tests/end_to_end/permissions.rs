@@ -31,14 +31,12 @@ fn row(operation: &str, scene: &Scene<'_>) -> Option<(&'static str, String, Valu
         "create_token" => ("token.create", plain(), json!({ "label": "created", "owner": subject })),
         "list_tokens" => ("token.list", format!("?owner={subject}"), nothing),
         "show_token" => ("token.show", plain(), nothing),
-        "reveal_token" | "show_token_secret" => ("token.reveal", plain(), nothing),
+        "reveal_token" => ("token.reveal", plain(), nothing),
         "edit_token" => ("token.edit", plain(), json!({ "label": "edited" })),
         "rotate_token" => ("token.rotate", plain(), json!({})),
         "delete_token" => ("token.delete", plain(), nothing),
         "delete_tokens" => ("token.delete", format!("?owner={subject}"), nothing),
-        "show_settings" | "show_settings_version" | "list_settings_versions" | "list_settings_history" => {
-            ("settings.show", plain(), nothing)
-        }
+        "show_settings" | "show_settings_version" | "list_settings_versions" => ("settings.show", plain(), nothing),
         "change_settings" => ("settings.change", plain(), json!({ "expiry_warning_days": [number % 365 + 1] })),
         "restore_settings" => ("settings.change", plain(), json!({ "version": 0 })),
         "show_backend_credential" | "show_shared_backend_credential" => ("backend_credential.show", plain(), nothing),

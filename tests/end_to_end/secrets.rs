@@ -98,10 +98,14 @@ fn tokens_keys_and_backend_credentials_appear_in_no_log_no_dump_and_no_error() {
         ("the backend's assertion key", base64(&derived("tokengate v1: assertions for backend"))[..32].to_owned()),
     ]
     .into_iter()
-    .chain(["token hash, key 1", "user hash", "backend credentials"].into_iter().flat_map(|purpose| {
-        let key = derived(&format!("tokengate v1: {purpose}"));
-        [("a key", hex(&key)), ("a key in base64", base64(&key)[..40].to_owned())]
-    })) {
+    .chain(
+        ["token hash, key 1", "user hash", "backend credentials", "recoverable tokens", "repeated requests"]
+            .into_iter()
+            .flat_map(|purpose| {
+                let key = derived(&format!("tokengate v1: {purpose}"));
+                [("a key", hex(&key)), ("a key in base64", base64(&key)[..40].to_owned())]
+            }),
+    ) {
         if let Some(at) = seen.find(&secret) {
             let from = seen[..at].char_indices().rev().nth(200).map_or(0, |(index, _)| index);
             panic!("{name} appears after: {}", &seen[from..at]);

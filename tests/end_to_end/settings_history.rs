@@ -5,12 +5,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Reply, World, eventually};
 
-fn started() -> World {
-    let mut world = World::prepare(1);
-    world.start_control_plane();
-    world
-}
-
 fn patch(world: &World, settings: &Value) -> Reply {
     world.as_admin(Method::PATCH, "/api/v1/settings").json(settings).send()
 }
@@ -27,7 +21,7 @@ fn read(world: &World, path: &str) -> Value {
 
 #[test]
 fn s9_every_version_of_the_settings_is_kept_with_who_changed_what_and_can_be_restored() {
-    let world = started();
+    let world = World::start_without_proxy();
     let defaults = read(&world, "/api/v1/settings");
     assert_eq!(read(&world, "/api/v1/settings/history"), json!({ "items": [], "next": null }));
     let first = patch(&world, &json!({ "passwords": "disabled", "max_tokens_per_user": 3 })).json;
@@ -85,7 +79,7 @@ fn s9_every_version_of_the_settings_is_kept_with_who_changed_what_and_can_be_res
 
 #[test]
 fn s9_a_version_of_another_release_is_restored_as_far_as_its_settings_still_exist() {
-    let world = started();
+    let world = World::start_without_proxy();
     assert_eq!(patch(&world, &json!({ "passwords": "disabled" })).status, 200);
     assert_eq!(patch(&world, &json!({ "passwords": "allowed" })).status, 200);
     let document = r#"{"passwords":"disabled","of_old":[1],"help_url":"https://example.org/"}"#;
@@ -115,7 +109,7 @@ fn reasons(reply: &Reply) -> Vec<&str> {
 
 #[test]
 fn s9_a_change_that_would_lock_out_whoever_makes_it_wants_force_and_says_why() {
-    let world = started();
+    let world = World::start_without_proxy();
     let before = (read(&world, "/api/v1/settings"), world.audit().len());
     let all = json!({ "ip_rules": ["192.0.2.7"], "token_authentication": false, "token_schemes": "bearer" });
     let refused = patch(&world, &all);
@@ -141,7 +135,7 @@ fn s9_a_change_that_would_lock_out_whoever_makes_it_wants_force_and_says_why() {
 
 #[test]
 fn s9_restoring_such_settings_wants_force_as_well() {
-    let world = started();
+    let world = World::start_without_proxy();
     let forced = json!({ "token_authentication": false });
     assert_eq!(world.as_admin(Method::PATCH, "/api/v1/settings?force=true").json(&forced).send().status, 200);
     // It was there before: what else is changed is no matter.

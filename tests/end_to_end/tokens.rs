@@ -8,13 +8,6 @@ use tests::{Call, Reply, Token, World, eventually, in_seconds};
 const ISSUE: &str = "/rest/api/2/issue/JRA-1";
 const TOKENS: &str = "/api/v1/tokens";
 
-/// The control plane alone.
-fn control_plane() -> World {
-    let mut world = World::prepare(1);
-    world.start_control_plane();
-    world
-}
-
 fn path(token: &Token) -> String {
     format!("{TOKENS}/{}", token.id)
 }
@@ -43,7 +36,7 @@ fn labels(world: &World, query: &str, limit: u32) -> Vec<String> {
 
 #[test]
 fn m5_lists_are_filtered_by_owner_label_dates_and_use_and_come_in_pages() {
-    let world = control_plane();
+    let world = World::start_without_proxy();
     world.create_user("alice");
     let settings = json!({ "unbound_tokens": true });
     assert_eq!(world.as_admin(Method::PATCH, "/api/v1/settings").json(&settings).send().status, 200);
@@ -102,7 +95,7 @@ fn m5_lists_are_filtered_by_owner_label_dates_and_use_and_come_in_pages() {
 
 #[test]
 fn m5_tokens_are_deleted_by_filter_with_a_record_each_and_never_by_forgetting_a_parameter() {
-    let world = control_plane();
+    let world = World::start_without_proxy();
     for user in ["alice", "bob"] {
         world.create_user(user);
         for number in 0..3 {
@@ -142,7 +135,7 @@ fn m5_tokens_are_deleted_by_filter_with_a_record_each_and_never_by_forgetting_a_
 
 #[test]
 fn m5_ten_thousand_tokens_are_deleted_at_a_time() {
-    let mut world = control_plane();
+    let mut world = World::start_without_proxy();
     world.create_user("alice");
     assert!(world.stop_control_plane());
     world.add_unusable_tokens("alice", 10_500);
@@ -221,7 +214,7 @@ fn m5_a_rotated_token_works_on_for_the_overlap_and_the_new_one_has_its_propertie
 
 #[test]
 fn m5_a_token_is_created_with_the_properties_of_another_one_but_for_those_that_are_given() {
-    let world = control_plane();
+    let world = World::start_without_proxy();
     world.create_user("alice");
     world.create_user("bob");
     let template = world.new_token(&json!({
@@ -296,7 +289,7 @@ fn sealed(world: &World, token: &Token) -> Vec<u8> {
 
 #[test]
 fn s7_standard_mode_shows_a_token_to_its_owner_again_and_entering_secure_mode_wipes_what_was() {
-    let mut world = control_plane();
+    let mut world = World::start_without_proxy();
     world.create_user("alice");
     let of_secure_mode = world.new_token(&json!({ "label": "before", "owner": "alice" }));
     assert!(sealed(&world, &of_secure_mode).is_empty(), "nothing is kept in secure mode");
@@ -411,7 +404,7 @@ fn keyed(call: Call, key: &str, body: &Value) -> Reply {
 
 #[test]
 fn a_creation_under_the_same_key_gets_the_same_answer_and_is_done_once() {
-    let mut world = control_plane();
+    let mut world = World::start_without_proxy();
     world.create_user("alice");
     let alice = world.new_token(&json!({ "label": "alice's", "owner": "alice" }));
     let body = json!({ "label": "once", "validity": "90d" });

@@ -43,6 +43,13 @@ impl World {
         world
     }
 
+    /// Everything but Envoy: for what does not concern it.
+    pub fn start_without_proxy() -> Self {
+        let mut world = Self::prepare(1);
+        world.start_control_plane();
+        world
+    }
+
     /// The backend running; control plane and Envoy are yet to be started.
     pub fn prepare(workers: u32) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -154,11 +161,6 @@ impl World {
     /// Kills Envoy without warning.
     pub fn kill_envoy(&mut self) {
         self.proxy.kill();
-    }
-
-    /// The control plane's process id.
-    pub fn control_plane_id(&self) -> u32 {
-        self.control_plane.as_ref().expect("a running control plane").id()
     }
 
     /// Asks the control plane to stop; whether it did by itself.

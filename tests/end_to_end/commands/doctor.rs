@@ -61,7 +61,7 @@ fn the_doctor_finds_a_healthy_tokengate_healthy_and_goes_on_without_a_control_pl
 
 #[test]
 fn the_doctor_names_what_is_wrong_with_the_data_and_changes_nothing() {
-    let mut world = super::control_plane();
+    let mut world = World::start_without_proxy();
     assert!(world.stop_control_plane());
     let data = world.site.data.clone();
     let (key, database) = (data.join("master.key"), data.join("tokengate.db"));

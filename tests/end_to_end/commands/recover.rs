@@ -46,7 +46,7 @@ fn m8_a_lost_sysadmin_comes_back_on_the_machine_and_proxies_hear_of_it() {
 
 #[test]
 fn attack_recover_makes_no_database_no_key_and_no_user_that_the_api_would_refuse() {
-    let mut world = super::control_plane();
+    let mut world = World::start_without_proxy();
     let nowhere = world.site.logs.join("nowhere");
     let nowhere = nowhere.display().to_string();
     fails(&world, &["user", "recover", "admin", "--data", &nowhere], 1, "no database");

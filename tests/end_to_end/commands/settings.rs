@@ -1,10 +1,11 @@
 //! `tokengate settings`, through the API.
 
-use super::{control_plane, done, fails};
+use super::{done, fails};
+use tests::World;
 
 #[test]
 fn s9_settings_are_shown_and_set_by_command_and_every_error_is_told_with_its_place() {
-    let world = control_plane();
+    let world = World::start_without_proxy();
     assert!(done(&world, &["settings", "show"]).contains("token_schemes=both\n"));
     let set = ["settings", "set", "passwords=disabled", "ip_rules=127.0.0.1", "ip_rules=10.0.0.0/8", "body_limit=2048"];
     let told = done(&world, &set);

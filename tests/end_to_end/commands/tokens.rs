@@ -1,13 +1,14 @@
 //! `tokengate token`, through the API.
 
-use super::{control_plane, done, fails, tokengate};
+use super::{done, fails, tokengate};
 use reqwest::Method;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use tests::World;
 
 #[test]
 fn m5_a_new_token_alone_goes_to_standard_output_or_into_a_file_of_its_owner() {
-    let world = control_plane();
+    let world = World::start_without_proxy();
     done(&world, &["user", "create", "alice"]);
     let output = tokengate(&world, &["token", "create", "--label", "mine", "--owner", "alice", "--validity", "90d"]);
     let (token, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -46,7 +47,7 @@ fn m5_a_new_token_alone_goes_to_standard_output_or_into_a_file_of_its_owner() {
 
 #[test]
 fn a_list_of_several_pages_is_listed_whole_and_as_one_document() {
-    let mut world = control_plane();
+    let mut world = World::start_without_proxy();
     assert!(world.stop_control_plane());
     world.add_unusable_tokens("admin", 2100);
     world.start_control_plane();

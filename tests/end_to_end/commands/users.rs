@@ -1,10 +1,11 @@
 //! `tokengate user`, through the API.
 
-use super::{control_plane, done, fails};
+use super::{done, fails};
+use tests::World;
 
 #[test]
 fn m8_users_are_created_shown_edited_and_deleted_by_command() {
-    let world = control_plane();
+    let world = World::start_without_proxy();
     done(&world, &["user", "create", "alice", "--email", "alice@example.org"]);
     done(&world, &["user", "create", "bob.b@x", "--sysadmin"]);
     let list = done(&world, &["user", "list"]);
