@@ -74,7 +74,7 @@ pub(crate) enum Whose {
     Others,
 }
 
-/// The proof that an action was allowed. Only [`permit`] makes one.
+/// The proof that an action was allowed. Only [`permit`] and [`own_permit`] make one.
 #[derive(Debug)]
 pub(crate) struct Permit {
     action: Action,
@@ -85,6 +85,11 @@ impl Permit {
     pub(crate) fn action(&self) -> Action {
         self.action
     }
+}
+
+/// The permit of the program itself, and of whoever is at its machine: they may do anything.
+pub(crate) fn own_permit(action: Action) -> Permit {
+    Permit { action }
 }
 
 /// Asks the table.

@@ -6,7 +6,7 @@
 use crate::api::idempotency::KEPT_MS;
 use crate::change::{Author, Change, ChangeError};
 use crate::clock;
-use crate::permission::{Action, Permit, Role, Whose, permit};
+use crate::permission::{Action, own_permit};
 use crate::store::tokens::stored;
 use crate::store::{REMEMBER_DELETED_MS, Store, idempotency, tokens};
 use policy::Timestamp;
@@ -45,13 +45,11 @@ pub(crate) async fn keep_pruning(store: &Store) {
 }
 
 async fn prune(store: &Store) -> Result<(), ChangeError> {
-    let permit = permit(Role::Sysadmin, Action::DeleteToken, Whose::Others)
-        .ok_or(ChangeError::WrongPermit(Action::DeleteToken))?;
-    while let Some(count) = delete_expired(store, &permit).await? {
+    while let Some(count) = delete_expired(store).await? {
         tracing::info!(count, "deleted tokens that had expired");
         tokio::time::sleep(PAUSE).await;
     }
-    while let Some(count) = forget_deleted(store, &permit).await? {
+    while let Some(count) = forget_deleted(store).await? {
         tracing::info!(count, "forgot tokens that had been deleted");
         tokio::time::sleep(PAUSE).await;
     }
@@ -62,7 +60,7 @@ async fn prune(store: &Store) -> Result<(), ChangeError> {
 }
 
 /// Deletes some tokens that expired long ago; `None`: there are none.
-async fn delete_expired(store: &Store, permit: &Permit) -> Result<Option<usize>, ChangeError> {
+async fn delete_expired(store: &Store) -> Result<Option<usize>, ChangeError> {
     let Some(days) = store.settings().0.prune_expired_days else {
         return Ok(None);
     };
@@ -74,20 +72,20 @@ async fn delete_expired(store: &Store, permit: &Permit) -> Result<Option<usize>,
         return Ok(None);
     }
     let mut change = Change::begin(store, Author::Program).await?;
-    let count = change.delete_expired(permit, ended).await?;
+    let count = change.delete_expired(&own_permit(Action::DeleteToken), ended).await?;
     change.commit().await?;
     Ok(Some(count))
 }
 
 /// Forgets some tokens that were deleted long ago; `None`: there are none.
-async fn forget_deleted(store: &Store, permit: &Permit) -> Result<Option<usize>, ChangeError> {
+async fn forget_deleted(store: &Store) -> Result<Option<usize>, ChangeError> {
     let deleted = before(REMEMBER_DELETED_MS);
     let there = tokens::Entity::find().filter(tokens::Column::DeletedAt.lt(stored(deleted)));
     if there.limit(1).one(&store.db).await?.is_none() {
         return Ok(None);
     }
     let mut change = Change::begin(store, Author::Program).await?;
-    let count = change.forget_deleted(permit, deleted).await?;
+    let count = change.forget_deleted(&own_permit(Action::DeleteToken), deleted).await?;
     change.commit().await?;
     Ok(Some(count))
 }

@@ -3,7 +3,7 @@
 use crate::change::{Author, Change, ChangeError, NewToken, NewUser};
 use crate::config::Config;
 use crate::keys::{self, KeyError, MasterKey};
-use crate::permission::{Action, Permit, Role, Whose, permit};
+use crate::permission::{Action, own_permit};
 use crate::proxies::{self, Proxies};
 use crate::server::TrustedProxies;
 use crate::sign_in::{SignIn, SignInStartError, records};
@@ -161,7 +161,7 @@ async fn first_start(store: &Store, data: &Path) -> Result<(), ServeError> {
     }
     let mut change = Change::begin(store, Author::Program).await?;
     let admin = NewUser { name: "admin", email: None, sysadmin: true };
-    let admin = change.create_user(&own_permit(Action::CreateUser)?, admin).await?;
+    let admin = change.create_user(&own_permit(Action::CreateUser), admin).await?;
     let secret = create_token(store, &mut change, admin.id, "first start").await?;
     // The file first: a crash in between leaves a file without a token, and the next start makes both anew; the other
     // way round the token would be lost.
@@ -195,13 +195,8 @@ pub(crate) async fn create_token(
         restrictions: None,
         recoverable: None,
     };
-    change.create_token(&own_permit(Action::CreateToken)?, token).await?;
+    change.create_token(&own_permit(Action::CreateToken), token).await?;
     Ok(secret)
-}
-
-/// The permit of the program itself: whoever is at this machine may do anything.
-pub(crate) fn own_permit(action: Action) -> Result<Permit, ChangeError> {
-    permit(Role::Sysadmin, action, Whose::Own).ok_or(ChangeError::WrongPermit(action))
 }
 
 async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {

@@ -15,8 +15,7 @@ use crate::App;
 use crate::change::{Author, Change, ChangeError, NewUser};
 use crate::clock;
 use crate::passwords::{PasswordError, Passwords, RightBy};
-use crate::permission::Action;
-use crate::serve::own_permit;
+use crate::permission::{Action, own_permit};
 use crate::store::users;
 use policy::calls::Escaped;
 use policy::credential::{SECRET_LEN_MAX, Secret};
@@ -204,7 +203,7 @@ async fn create(app: &App, name: &str) -> Result<users::Model, SignInError> {
         return Ok(user);
     }
     let user = NewUser { name, email: None, sysadmin: false };
-    let user = change.create_user(&own_permit(Action::CreateUser)?, user).await?;
+    let user = change.create_user(&own_permit(Action::CreateUser), user).await?;
     change.commit().await?;
     Ok(user)
 }

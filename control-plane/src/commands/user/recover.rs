@@ -7,8 +7,8 @@ use crate::change::{Author, Change, ChangeError, NewUser, UserEdit};
 use crate::commands::{CommandError, print};
 use crate::config::Data;
 use crate::keys::{self, Existing, KeyError, MasterKey};
-use crate::permission::Action;
-use crate::serve::{create_token, make_private_files, own_permit};
+use crate::permission::{Action, own_permit};
+use crate::serve::{create_token, make_private_files};
 use crate::store::{OpenError, Store, users};
 use policy::credential::Secret;
 use policy::record::{check_user_name, folded};
@@ -114,18 +114,18 @@ async fn recover(data: &Path, name: &str, reset_lockout: bool, output: Option<&P
         let open = open.as_object().cloned().unwrap_or_default();
         let settings = change.settings().0.patched(&open).map_err(unfit)?;
         if settings != change.settings().0 {
-            change.set_settings(&own_permit(Action::ChangeSettings)?, settings, None).await?;
+            change.set_settings(&own_permit(Action::ChangeSettings), settings, None).await?;
         }
     }
     let present = users::Entity::find().filter(users::Column::NameFolded.eq(folded(name)));
     let user = match present.one(change.transaction()).await? {
         None => {
             let new = NewUser { name, email: None, sysadmin: true };
-            change.create_user(&own_permit(Action::CreateUser)?, new).await?
+            change.create_user(&own_permit(Action::CreateUser), new).await?
         }
         Some(user) if !user.sysadmin || user.suspended => {
             let edit = UserEdit { sysadmin: Some(true), suspended: Some(false), ..UserEdit::default() };
-            change.edit_user(&own_permit(Action::EditUser)?, user, edit).await?
+            change.edit_user(&own_permit(Action::EditUser), user, edit).await?
         }
         Some(user) => user,
     };

@@ -7,7 +7,7 @@
 use super::Model;
 use crate::change::{Author, Change, ChangeError};
 use crate::keys::{self, KeyError, MasterKey};
-use crate::permission::{Action, Role, Whose, permit};
+use crate::permission::{Action, own_permit};
 use crate::store::{Store, feed_head};
 use policy::credential::Secret;
 use sea_orm::sea_query::Expr;
@@ -42,9 +42,7 @@ pub(crate) async fn enter_mode(store: &Store, secure: bool) -> Result<(), Change
 /// A crash in between leaves the note of standard mode behind, and the next start does it again.
 async fn wipe(store: &Store) -> Result<(), ChangeError> {
     let mut change = Change::begin(store, Author::Program).await?;
-    let permit =
-        permit(Role::Sysadmin, Action::EditToken, Whose::Others).ok_or(ChangeError::WrongPermit(Action::EditToken))?;
-    let wiped = change.wipe_copies(&permit).await?;
+    let wiped = change.wipe_copies(&own_permit(Action::EditToken)).await?;
     change.commit().await?;
     // What was deleted or moved before may still lie in free space: all pages are written anew, and the log is emptied.
     store.writer.execute_unprepared("VACUUM").await?;
