@@ -5,13 +5,12 @@
 
 use crate::api::idempotency::KEPT_MS;
 use crate::change::{Author, Change, ChangeError};
-use crate::clock;
+use crate::clock::{self, DAY_MS};
 use crate::permission::{Action, own_permit};
 use crate::store::tokens::stored;
 use crate::store::{REMEMBER_DELETED_MS, Store, idempotency, tokens};
-use policy::Timestamp;
 use sea_orm::sea_query::Query;
-use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _};
+use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, QueryFilter as _};
 use std::time::Duration;
 
 /// How often it is done, besides whenever the administrator changes how long expired tokens are kept.
@@ -22,8 +21,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers that are thrown away at a time.
 const ANSWERS: u64 = 500;
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Prunes from the start on; never returns.
 pub(crate) async fn keep_pruning(store: &Store) {
@@ -64,11 +61,8 @@ async fn delete_expired(store: &Store) -> Result<Option<usize>, ChangeError> {
     let Some(days) = store.settings().0.prune_expired_days else {
         return Ok(None);
     };
-    let ended = before(u64::from(days.get()) * DAY_MS);
-    let there = tokens::Entity::find()
-        .filter(tokens::Column::DeletedAt.is_null())
-        .filter(tokens::Column::ExpiresAt.lt(stored(ended)));
-    if there.limit(1).one(&store.db).await?.is_none() {
+    let ended = clock::ago(u64::from(days.get()) * DAY_MS);
+    if tokens::ended_before(ended).one(&store.db).await?.is_none() {
         return Ok(None);
     }
     let mut change = Change::begin(store, Author::Program).await?;
@@ -79,9 +73,8 @@ async fn delete_expired(store: &Store) -> Result<Option<usize>, ChangeError> {
 
 /// Forgets some tokens that were deleted long ago; `None`: there are none.
 async fn forget_deleted(store: &Store) -> Result<Option<usize>, ChangeError> {
-    let deleted = before(REMEMBER_DELETED_MS);
-    let there = tokens::Entity::find().filter(tokens::Column::DeletedAt.lt(stored(deleted)));
-    if there.limit(1).one(&store.db).await?.is_none() {
+    let deleted = clock::ago(REMEMBER_DELETED_MS);
+    if tokens::deleted_before(deleted).one(&store.db).await?.is_none() {
         return Ok(None);
     }
     let mut change = Change::begin(store, Author::Program).await?;
@@ -93,13 +86,9 @@ async fn forget_deleted(store: &Store) -> Result<Option<usize>, ChangeError> {
 /// Throws some answers away that are kept no longer; gives how many.
 async fn throw_answers_away(store: &Store) -> Result<u64, DbErr> {
     use idempotency::Column::{At, KeyHash};
-    let old = At.lte(stored(before(KEPT_MS)));
+    let old = At.lte(stored(clock::ago(KEPT_MS)));
     let some = Query::select().column(KeyHash).from(idempotency::Entity).and_where(old).limit(ANSWERS).to_owned();
     let _turn = store.turn_to_record().await;
     let thrown = idempotency::Entity::delete_many().filter(KeyHash.in_subquery(some)).exec(&store.writer).await?;
     Ok(thrown.rows_affected)
-}
-
-fn before(ms: u64) -> Timestamp {
-    Timestamp::from_millis(clock::now().as_millis().saturating_sub(ms))
 }

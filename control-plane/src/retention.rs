@@ -5,12 +5,11 @@
 //! change waits for one of them at most. Who changed the settings, and from what to what, stays: it is their history, as
 //! are the versions of the settings themselves.
 
-use crate::clock;
+use crate::clock::{self, DAY_MS};
 use crate::permission::Action;
 use crate::store::search::Searched;
 use crate::store::tokens::stored;
 use crate::store::{Store, audit, calls};
-use policy::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _, Order, Query};
 use sea_orm::{ColumnTrait as _, DbErr, QueryFilter as _};
 use std::time::Duration;
@@ -24,8 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Forgets what is old by now.
 pub(crate) async fn forget_the_old(store: &Store) -> Result<(), DbErr> {
     let days = store.settings().0.audit_retention_days.get();
-    let kept_since = clock::now().as_millis().saturating_sub(u64::from(days) * 24 * 60 * 60 * 1000);
-    let kept_since = stored(Timestamp::from_millis(kept_since));
+    let kept_since = stored(clock::ago(u64::from(days) * DAY_MS));
     forget::<calls::Entity>(store, calls::Column::At.lt(kept_since)).await?;
     let history = audit::Column::Action.eq(Action::ChangeSettings.name());
     forget::<audit::Entity>(store, audit::Column::At.lt(kept_since).and(history.not())).await

@@ -47,7 +47,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 /// How long a deleted token is remembered, so that its bearer learns why it fails (U8).
-pub(crate) const REMEMBER_DELETED_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+pub(crate) const REMEMBER_DELETED_MS: u64 = 30 * clock::DAY_MS;
 
 /// Connections that read.
 const READERS: u32 = 8;
@@ -317,8 +317,7 @@ async fn load_image(db: &DatabaseConnection, master: &MasterKey, sync_key: &Sync
         let record = users::record(user, credentials.remove(&user.id));
         user_records.extend(users::hashes(user, &settings.opened.1).into_iter().map(|hash| (hash, record.clone())));
     }
-    let remembered_since =
-        i64::try_from(clock::now().as_millis().saturating_sub(REMEMBER_DELETED_MS)).unwrap_or_default();
+    let remembered_since = tokens::stored(clock::ago(REMEMBER_DELETED_MS));
     let (mut token_records, mut restrictions) = (Vec::new(), HashMap::new());
     // In one pass, a row at a time: of a million tokens only what the proxies are to know is kept.
     let mut rows = tokens::Entity::find()

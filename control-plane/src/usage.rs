@@ -161,8 +161,7 @@ pub(crate) async fn take(store: &Store, report: &Report<'_>) -> Result<u64, DbEr
 
 /// Forgets up to where the reports of proxies came that have long been gone.
 pub(crate) async fn forget_the_gone(store: &Store) -> Result<(), DbErr> {
-    let since = Timestamp::from_millis(clock::now().as_millis().saturating_sub(REMEMBER_MS));
-    let gone = usage_reports::Column::SeenAt.lt(stored(since));
+    let gone = usage_reports::Column::SeenAt.lt(stored(clock::ago(REMEMBER_MS)));
     usage_reports::Entity::delete_many().filter(gone).exec(&store.writer).await.map(|_| ())
 }
 

@@ -1,6 +1,6 @@
 //! Changes of many tokens at once that nobody picked: those that are long past, those that a new setting shortens, and
-//! copies that are not to be there any more. Each leaves one audit record that says how many; what is under a name of its own in the audit stands behind a
-//! slash, as no token's id and no user's name does.
+//! copies that are not to be there any more. Each leaves one audit record that says how many; its subject is a name behind
+//! a slash, which no token's id and no user's name has.
 
 use super::token::ROWS;
 use super::{Change, ChangeError, expect_permit};
@@ -16,13 +16,7 @@ impl Change<'_> {
     /// Deletes some tokens that ended before then; gives how many. The audit has them under `/expired`.
     pub(crate) async fn delete_expired(&mut self, permit: &Permit, ended: Timestamp) -> Result<usize, ChangeError> {
         expect_permit(permit, Action::DeleteToken)?;
-        let mut gone = tokens::Entity::find()
-            .filter(tokens::Column::DeletedAt.is_null())
-            .filter(tokens::Column::ExpiresAt.lt(tokens::stored(ended)))
-            .order_by_asc(tokens::Column::ExpiresAt)
-            .limit(ROWS as u64)
-            .all(&self.transaction)
-            .await?;
+        let mut gone = tokens::ended_before(ended).limit(ROWS as u64).all(&self.transaction).await?;
         self.take_out(&mut gone).await?;
         if !gone.is_empty() {
             self.record(permit, "/expired", json!({ "count": gone.len() })).await?;
@@ -34,12 +28,7 @@ impl Change<'_> {
     /// audit has them under `/forgotten`.
     pub(crate) async fn forget_deleted(&mut self, permit: &Permit, deleted: Timestamp) -> Result<usize, ChangeError> {
         expect_permit(permit, Action::DeleteToken)?;
-        let gone = tokens::Entity::find()
-            .filter(tokens::Column::DeletedAt.lt(tokens::stored(deleted)))
-            .order_by_asc(tokens::Column::DeletedAt)
-            .limit(ROWS as u64)
-            .all(&self.transaction)
-            .await?;
+        let gone = tokens::deleted_before(deleted).limit(ROWS as u64).all(&self.transaction).await?;
         let ids = || gone.iter().map(|token| token.id);
         let usage = token_usage::Entity::delete_many().filter(token_usage::Column::TokenId.is_in(ids()));
         usage.exec(&self.transaction).await?;

@@ -9,6 +9,7 @@ use policy::{
     Addresses, Binding, IpRule, KeyedHash, Owner, RestrictionsRecord, Scope, Timestamp, TokenRecord, TokenState,
 };
 use sea_orm::entity::prelude::*;
+use sea_orm::{QueryOrder as _, Select};
 
 /// A token. A deleted one stays until it is forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -61,6 +62,17 @@ pub(crate) async fn with_owner(
     public_id: &str,
 ) -> Result<Option<(Model, Option<users::Model>)>, DbErr> {
     Entity::find().find_also_related(users::Entity).filter(Column::PublicId.eq(public_id)).one(db).await
+}
+
+/// Tokens that are there and ended before then, those first that ended first.
+pub(crate) fn ended_before(ended: Timestamp) -> Select<Entity> {
+    let there = Entity::find().filter(Column::DeletedAt.is_null());
+    there.filter(Column::ExpiresAt.lt(stored(ended))).order_by_asc(Column::ExpiresAt)
+}
+
+/// Tokens that were deleted before then, those first that were deleted first.
+pub(crate) fn deleted_before(deleted: Timestamp) -> Select<Entity> {
+    Entity::find().filter(Column::DeletedAt.lt(stored(deleted))).order_by_asc(Column::DeletedAt)
 }
 
 /// What the proxies are told of a token. One of which a part cannot be read is told as deleted: left out, an imported
