@@ -297,6 +297,20 @@ async fn head_or_new(db: &DatabaseConnection, master: &MasterKey) -> Result<feed
     Ok(feed_head::Entity::insert(head).exec_with_returning(db).await?)
 }
 
+/// The first text behind all that begin so, in the order of code points, which is that of bytes in UTF-8; `None`: there is
+/// none.
+pub(crate) fn successor(prefix: &str) -> Option<String> {
+    let mut characters: Vec<char> = prefix.chars().collect();
+    while let Some(last) = characters.pop() {
+        // The range leaves out what is no character.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            characters.push(next);
+            return Some(characters.into_iter().collect());
+        }
+    }
+    None
+}
+
 /// A random number in the form in which the database keeps it.
 pub(crate) fn random_number() -> Result<i64, keys::KeyError> {
     keys::random().map(|bytes| i64::from_le_bytes(*bytes)).map_err(keys::KeyError::Randomness)

@@ -6,10 +6,9 @@ mod export;
 pub(crate) mod list;
 
 use super::error::ApiError;
-use super::input::{Page, time};
+use super::input::Page;
 use crate::App;
 use crate::store::search::{Search, Searched};
-use crate::store::tokens::stored;
 use axum::Json;
 
 /// Bytes that a value to search for may have; names and ids are shorter.
@@ -23,11 +22,6 @@ fn value(field: &str, value: Option<String>) -> Result<Option<String>, ApiError>
         )),
         value => Ok(value),
     }
-}
-
-/// A time from which, or before which.
-fn bound(field: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
-    text.map(|text| time(field, text).map(stored)).transpose()
 }
 
 /// The page after this row.

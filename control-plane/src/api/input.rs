@@ -3,6 +3,7 @@
 use super::error::ApiError;
 use super::plain_json;
 use crate::keys::hex;
+use crate::store::tokens::stored;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
@@ -158,6 +159,11 @@ pub(crate) fn time(field: &str, text: &str) -> Result<Timestamp, ApiError> {
     Ok(Timestamp::from_millis(millis))
 }
 
+/// A time from which, or before which, in the form in which it is stored.
+pub(crate) fn bound(field: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
+    text.map(|text| time(field, text).map(stored)).transpose()
+}
+
 /// A stored time as callers read it.
 pub(crate) fn rfc3339(stored: i64) -> String {
     jiff::Timestamp::from_millisecond(stored).map(|time| time.to_string()).unwrap_or_default()
@@ -169,10 +175,26 @@ const PAGE_ROWS_MAX: u64 = 1000;
 
 /// How many rows of a list are wanted.
 pub(crate) fn limit(wanted: Option<u64>) -> Result<u64, ApiError> {
-    match wanted.unwrap_or(PAGE_ROWS) {
-        limit @ 1..=PAGE_ROWS_MAX => Ok(limit),
-        _ => Err(ApiError::BadRequest(format!("limit must be 1 to {PAGE_ROWS_MAX}."))),
+    limit_within(wanted, PAGE_ROWS, PAGE_ROWS_MAX)
+}
+
+/// The same for a list that has so many on a page if nobody says otherwise, and so many at most.
+pub(crate) fn limit_within(wanted: Option<u64>, usual: u64, most: u64) -> Result<u64, ApiError> {
+    let limit = wanted.unwrap_or(usual);
+    if (1..=most).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(ApiError::BadRequest(format!("limit must be 1 to {most}.")))
     }
+}
+
+/// Leaves of these rows those of a page; one more than `limit` was asked for, to see whether there is more: then it gives
+/// the `after` of the next page.
+pub(crate) fn cut<R>(rows: &mut Vec<R>, limit: u64, id: impl Fn(&R) -> i64) -> Option<i64> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().map(id).filter(|_| more)
 }
 
 /// A page of a list: `next`, if there is more, is the `after` of the next page.
@@ -186,19 +208,5 @@ impl<T> Page<T> {
     /// These, and where it goes on.
     pub(crate) fn new(items: Vec<T>, next: Option<i64>) -> Self {
         Self { items, next }
-    }
-
-    /// The page that `limit` of these rows are; one row more than that was asked for, to see whether there is more.
-    pub(crate) fn of<R>(
-        mut rows: Vec<R>,
-        limit: u64,
-        id: impl Fn(&R) -> i64,
-        view: impl FnMut(R) -> Result<T, ApiError>,
-    ) -> Result<Self, ApiError> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = rows.last().map(id).filter(|_| more);
-        Ok(Self { items: rows.into_iter().map(view).collect::<Result<_, _>>()?, next })
     }
 }

@@ -2,11 +2,11 @@
 //! sysadmins all.
 
 use super::export::{self, Format, Line};
-use super::{bound, page, value};
+use super::{page, value};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::{Page, Params, limit, rfc3339};
+use crate::api::input::{Page, Params, bound, limit, rfc3339};
 use crate::api::openapi::Refusals;
 use crate::permission::{Action, Whose};
 use crate::store::calls;

@@ -1,11 +1,11 @@
 //! `GET /api/v1/audit` and `GET /api/v1/audit/export`: what was changed, by whom. Sysadmins only.
 
 use super::export::{self, Format, Line};
-use super::{bound, page, value};
+use super::{page, value};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::{Page, Params, limit, rfc3339};
+use crate::api::input::{Page, Params, bound, limit, rfc3339};
 use crate::api::openapi::Refusals;
 use crate::permission::{Action, Whose};
 use crate::store::audit;
@@ -95,7 +95,7 @@ impl RecordView {
         let audit::Model { id, at, revision, actor, actor_token, action, subject, detail, request_id, on_behalf_of } =
             record;
         let detail = serde_json::from_str(&detail).map_err(|error| ApiError::Internal(Box::new(error)))?;
-        let (at, revision) = (rfc3339(at), Some(revision).filter(|revision| *revision != 0));
+        let (at, revision) = (rfc3339(at), Some(revision).filter(|revision| *revision != audit::NO_REVISION));
         Ok(Self { id, at, revision, actor, actor_token, on_behalf_of, action, subject, detail, request_id })
     }
 }

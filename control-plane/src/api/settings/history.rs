@@ -3,7 +3,7 @@
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::{Page, Params, rfc3339};
+use crate::api::input::{Page, Params, cut, limit_within, rfc3339};
 use crate::api::openapi::Refusals;
 use crate::permission::{Action, Whose};
 use crate::store::{audit, settings};
@@ -109,19 +109,12 @@ pub(crate) async fn history(
     Params(HistoryParams { after, limit }): Params<HistoryParams>,
 ) -> Result<Json<Page<VersionView>>, ApiError> {
     caller.may(Action::ShowSettings, Whose::Others)?;
-    let limit = limit.unwrap_or(PAGE_ROWS);
-    if !(1..=PAGE_ROWS_MAX).contains(&limit) {
-        return Err(ApiError::BadRequest(format!("limit must be 1 to {PAGE_ROWS_MAX}.")));
-    }
+    let limit = limit_within(limit, PAGE_ROWS, PAGE_ROWS_MAX)?;
     let mut rows = settings::Entity::find().order_by_desc(settings::Column::Version);
     if let Some(after) = after {
         rows = rows.filter(settings::Column::Version.lt(after));
     }
     let mut rows = rows.limit(limit + 1).all(&app.store.db).await?;
-    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    if more {
-        rows.pop();
-    }
-    let next = rows.last().map(|row| row.version).filter(|_| more);
+    let next = cut(&mut rows, limit, |row| row.version);
     Ok(Json(Page::new(VersionView::load(&app.store.db, &rows).await?, next)))
 }

@@ -2,10 +2,9 @@
 
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::time;
+use crate::api::input::bound;
 use crate::permission::{Action, Permit, Whose as Relation};
 use crate::store::tokens::filter::{Filter, Span, Whose};
-use crate::store::tokens::stored;
 use policy::record::limits::LABEL_CHARS_MAX;
 use sea_orm::ConnectionTrait;
 
@@ -155,8 +154,7 @@ impl Filters<'_> {
 
 impl Times<'_> {
     fn span(self) -> Result<Span, ApiError> {
-        let read =
-            |(name, text): (&'static str, Option<&str>)| text.map(|text| time(name, text).map(stored)).transpose();
-        Ok(Span { from: read(self.after)?, before: read(self.before)? })
+        let Self { after: (after, from), before: (before, to) } = self;
+        Ok(Span { from: bound(after, from)?, before: bound(before, to)? })
     }
 }

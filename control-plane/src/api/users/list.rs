@@ -5,10 +5,10 @@ use super::UserView;
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::{Page, Params, limit};
+use crate::api::input::{Page, Params, cut, limit};
 use crate::api::openapi::Refusals;
 use crate::permission::{Action, Whose};
-use crate::store::users;
+use crate::store::{successor, users};
 use axum::Json;
 use axum::extract::State;
 use policy::record::folded;
@@ -58,19 +58,22 @@ pub(crate) async fn list(
     let limit = limit(wanted)?;
     let name_prefix = name_prefix.filter(|prefix| !prefix.is_empty());
     if name_prefix.as_ref().is_some_and(|prefix| prefix.len() > USER_NAME_LEN_MAX) {
-        return Err(ApiError::BadRequest("name_prefix must have at most 255 bytes.".into()));
+        return Err(ApiError::BadRequest(format!("name_prefix must have at most {USER_NAME_LEN_MAX} bytes.")));
     }
     let mut users = users::Entity::find().filter(users::Column::NameFolded.is_not_null());
     if let Some(prefix) = name_prefix {
         let first = folded(&prefix);
-        let beyond = format!("{first}{}", char::MAX);
-        users = users.filter(users::Column::NameFolded.gte(first)).filter(users::Column::NameFolded.lt(beyond));
+        if let Some(end) = successor(&first) {
+            users = users.filter(users::Column::NameFolded.lt(end));
+        }
+        users = users.filter(users::Column::NameFolded.gte(first));
     }
     let flags = [(users::Column::Suspended, suspended), (users::Column::Sysadmin, sysadmin)];
     let flags = flags.into_iter().filter_map(|(column, wanted)| Some(column.eq(wanted?)));
     let users = flags.fold(users, |users, flag| users.filter(flag));
     let users =
         users.filter(users::Column::Id.gt(after.unwrap_or_default())).order_by_asc(users::Column::Id).limit(limit + 1);
-    let rows = users.all(&app.store.db).await?;
-    Page::of(rows, limit, |user| user.id, |user| Ok(UserView::from(user))).map(Json)
+    let mut rows = users.all(&app.store.db).await?;
+    let next = cut(&mut rows, limit, |user| user.id);
+    Ok(Json(Page::new(rows.into_iter().map(UserView::from).collect(), next)))
 }

@@ -6,7 +6,7 @@
 //! no index serves them. So a page may have fewer tokens than are wanted, or none, and there is more all the same.
 
 use super::{Column, Entity};
-use crate::store::token_usage;
+use crate::store::{successor, token_usage};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use sea_orm::sea_query::{Cond, Condition, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
@@ -352,20 +352,6 @@ fn pair(backend: DbBackend, Cursor(_, key, id): &Cursor) -> Expr {
         _ => Expr::val(*id),
     };
     Expr::tuple([key, id])
-}
-
-/// The first text behind all that begin so, in the order of code points, which is that of bytes in UTF-8; `None`: there is
-/// none.
-fn successor(prefix: &str) -> Option<String> {
-    let mut characters: Vec<char> = prefix.chars().collect();
-    while let Some(last) = characters.pop() {
-        // The range leaves out what is no character.
-        if let Some(next) = (last..=char::MAX).nth(1) {
-            characters.push(next);
-            return Some(characters.into_iter().collect());
-        }
-    }
-    None
 }
 
 #[cfg(test)]
