@@ -48,7 +48,7 @@ pub(crate) enum ApiError {
     WouldLockYouOut(Vec<LockOut>),
     /// Restrictions of a token that cannot be read (L7).
     InvalidRestrictions(Vec<SyntaxError>),
-    /// Tokens are not edited (S7).
+    /// Tokens are neither edited nor shown again (S7).
     SecureMode,
     /// There is no copy of the token (S7).
     NotRecoverable,

@@ -49,10 +49,10 @@ pub(crate) struct ChangeFilter {
     /// Made by this user.
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
-    /// Of this user, token or version of the settings.
+    /// To this user, token (its id), version of the settings or proxy (its instance).
     #[arg(long)]
     subject: Option<String>,
-    /// Such as token.create or user.edit.
+    /// Such as token.create, user.edit or sign_in.
     #[arg(long)]
     action: Option<String>,
 }

@@ -18,7 +18,8 @@ pub(crate) struct Model {
     pub(crate) actor_token: Option<String>,
     /// What was done, such as `token.create`.
     pub(crate) action: String,
-    /// To what: a user's name, a token's public id, a version of the settings, or `/everyone`.
+    /// To what: a user's name, a token's public id, a version of the settings, a proxy's instance; or, behind a slash, what
+    /// has none of these names, such as `/everyone`.
     pub(crate) subject: String,
     /// More, as JSON; never a secret.
     pub(crate) detail: String,

@@ -22,10 +22,10 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListParams {
-    /// By this user, as the name stands in the record.
+    /// By this user, as the name stands in the record; `tokengate`: the program by itself.
     actor: Option<String>,
-    /// To this user (name), token (id), version of the settings or proxy (instance); `/everyone`: the backend credential
-    /// of everyone.
+    /// To this user (name), token (id), version of the settings or proxy (instance); or one of the names behind a slash that
+    /// a record explains.
     subject: Option<String>,
     /// What was done, such as `token.create`.
     action: Option<String>,
@@ -73,15 +73,17 @@ pub(crate) struct RecordView {
     at: String,
     /// The revision that the change became; `null`: it is none that proxies hear of.
     revision: Option<i64>,
-    /// The user who did it; `tokengate`: the program by itself.
+    /// The user who did it; `tokengate`: the program by itself; `/unknown`: who could not sign in.
     actor: String,
-    /// The token (its id) with which the user came.
+    /// The token (its id) with which the user came; `null`: with a password.
     actor_token: Option<String>,
     /// The user on whose behalf the actor did it.
     on_behalf_of: Option<String>,
     /// What was done, such as `token.create`.
     action: String,
-    /// To what: a user's name, a token's id, a version of the settings, a proxy's instance, or `/everyone`.
+    /// To what: a user's name, a token's id, a version of the settings, a proxy's instance; `/everyone`: the backend
+    /// credential of everyone; `/tokens`: those that a lower maximum shortened; `/expired`, `/forgotten`: those that were
+    /// pruned; `/copies`: those that secure mode wiped; `/unknown`: who could not sign in.
     subject: String,
     /// More, such as what was before and after.
     #[schema(value_type = Object)]
