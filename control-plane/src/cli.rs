@@ -55,7 +55,8 @@ enum Command {
     /// Print the secret by which a backend verifies the assertions of the proxies (HS256).
     ///
     /// With the setting `identity` at `assertion`, each admitted request carries a signed JSON Web Token; its claims
-    /// are listed in envoy/identity.md. The text, as it is printed, is the secret to give to your library. Each audience has its own.
+    /// are listed in envoy/identity.md. The text, as it is printed, is the secret to give to your library. Each
+    /// audience has its own.
     #[command(after_help = commands::ASSERTION_KEY_HELP)]
     AssertionKey(commands::AssertionKey),
     /// Print a file of configuration for `serve` with every key, its variable and its default.

@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-/// Whether a body is meant to be JSON as it stands, by its own account: in UTF-8, which JSON is by RFC 8259, and not compressed.
+/// Whether a body is meant to be JSON as it stands, by its own account: in UTF-8, which JSON is by RFC 8259, and not
+/// compressed.
 pub(super) fn is_meant(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(Ok(content_type)), None) = (types.next().map(HeaderValue::to_str), types.next()) else {

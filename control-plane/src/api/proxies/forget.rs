@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 /// Forgets a proxy that is known to be gone. For sysadmins.
 ///
-/// Nobody waits for it any more. 204; 404 for one that is not known; 409 `proxy_is_live` for one that still asks, and would be back at once.
+/// Nobody waits for it any more. 204; 404 for one that is not known; 409 `proxy_is_live` for one that still asks, and
+/// would be back at once.
 #[utoipa::path(
     delete,
     path = "/api/v1/proxies/{instance}",

@@ -29,8 +29,9 @@ pub(crate) struct ChangeParams {
 
 /// Changes the settings that the body names. For sysadmins.
 ///
-/// All or nothing; `null` is a value where there is none, such as no limit. 200 with all settings as they are now; 400 `invalid_settings` with every error in `errors`, and nothing is changed;
-/// 409 `would_lock_you_out` if the caller could not come again under them, with every reason in `errors`, unless `force` is true.
+/// All or nothing; `null` is a value where there is none, such as no limit. 200 with all settings as they are now; 400
+/// `invalid_settings` with every error in `errors`, and nothing is changed; 409 `would_lock_you_out` if the caller
+/// could not come again under them, with every reason in `errors`, unless `force` is true.
 #[utoipa::path(
     patch,
     path = "/api/v1/settings",

@@ -30,8 +30,10 @@ pub(crate) struct RestoreBody {
 
 /// Makes the settings of a version of old, or the defaults, the present ones. For sysadmins.
 ///
-/// A setting that did not exist then gets its default; one that does not exist any more is left out. They become a new version, unless they are the present ones already. 200 with all settings as they are now; 400 `invalid_settings` if one of them
-/// is not possible any more; 409 `would_lock_you_out` if the caller could not come again under them, with every reason in `errors`, unless `force` is true.
+/// A setting that did not exist then gets its default; one that does not exist any more is left out. They become a new
+/// version, unless they are the present ones already. 200 with all settings as they are now; 400 `invalid_settings` if
+/// one of them is not possible any more; 409 `would_lock_you_out` if the caller could not come again under them, with
+/// every reason in `errors`, unless `force` is true.
 #[utoipa::path(
     post,
     path = "/api/v1/settings/restore",

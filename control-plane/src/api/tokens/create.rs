@@ -1,8 +1,9 @@
 //! `POST /api/v1/tokens`: creates a token, one's own or, for sysadmins, another user's or nobody's (`unbound`). The
 //! answer is the only place where it is ever shown.
 //!
-//! With `copy_of`, what the body does not give is taken from another token. With `sha256`, which is for sysadmins, it takes over a token that exists already (M6): the hexadecimal SHA-256 of
-//! its value, which the answer then does not have.
+//! With `copy_of`, what the body does not give is taken from another token. With `sha256`, which is for sysadmins, it
+//! takes over a token that exists already (M6): the hexadecimal SHA-256 of its value, which the answer then does not
+//! have.
 
 use super::validity::{Wanted, span_of};
 use super::{TokenView, check_ip_ranges, check_label};

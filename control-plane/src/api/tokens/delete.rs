@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 /// Revokes a token: one's own; sysadmins: anyone's.
 ///
-/// 204; with `wait`, 200 once every proxy decides by it, or 202 with those that are not known to; 409 `last_sysadmin_token` for the last one by which anybody could administer; 404 also for one that is deleted
-/// already, or that the caller may not see.
+/// 204; with `wait`, 200 once every proxy decides by it, or 202 with those that are not known to; 409
+/// `last_sysadmin_token` for the last one by which anybody could administer; 404 also for one that is deleted already,
+/// or that the caller may not see.
 #[utoipa::path(
     delete,
     path = "/api/v1/tokens/{id}",

@@ -1,5 +1,5 @@
-//! `PATCH /api/v1/tokens/{id}`: changes label, end, scope, addresses and restrictions of a token, one's own or, for sysadmins, anyone's. In
-//! secure mode, which is the default, nobody does (S7).
+//! `PATCH /api/v1/tokens/{id}`: changes label, end, scope, addresses and restrictions of a token, one's own or, for
+//! sysadmins, anyone's. In secure mode, which is the default, nobody does (S7).
 
 use super::validity::Wanted;
 use super::{TokenView, check_ip_ranges, check_label};

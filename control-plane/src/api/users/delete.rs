@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 /// Deletes a user, with all tokens. For sysadmins.
 ///
-/// 204; with `wait`, 200 once every proxy decides by it, or 202 with those that are not known to; 409 `last_sysadmin` or `last_sysadmin_token` for the last one who could administer.
+/// 204; with `wait`, 200 once every proxy decides by it, or 202 with those that are not known to; 409 `last_sysadmin`
+/// or `last_sysadmin_token` for the last one who could administer.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{name}",

@@ -30,8 +30,8 @@ pub(crate) struct UserEditBody {
 
 /// Edits a user. For sysadmins.
 ///
-/// All tokens of the user follow at once. 200 with the user; 409 `user_exists` if the e-mail address is taken, `last_sysadmin` or `last_sysadmin_token` for
-/// the last one who could administer.
+/// All tokens of the user follow at once. 200 with the user; 409 `user_exists` if the e-mail address is taken,
+/// `last_sysadmin` or `last_sysadmin_token` for the last one who could administer.
 #[utoipa::path(
     patch,
     path = "/api/v1/users/{name}",

@@ -32,8 +32,8 @@ pub(crate) struct PasswordBody {
 
 /// Sets the password by which a user signs in at the API: one's own; sysadmins anyone's.
 ///
-/// 204. It counts while the setting `password_check` is `local`. Who has one and sets another for oneself must know it, so that whoever stole a token does not
-/// get it: 403 `wrong_current_password`.
+/// 204. It counts while the setting `password_check` is `local`. Who has one and sets another for oneself must know it,
+/// so that whoever stole a token does not get it: 403 `wrong_current_password`.
 #[utoipa::path(
     put,
     path = "/api/v1/users/{name}/password",
@@ -79,7 +79,8 @@ pub(crate) async fn set(
 
 /// Takes the password away by which a user signs in at the API: one's own; sysadmins anyone's.
 ///
-/// 204, also where there was none. For oneself it takes having come with it: 403 `wrong_current_password`. 409 `last_sysadmin_token` if nobody could administer any more.
+/// 204, also where there was none. For oneself it takes having come with it: 403 `wrong_current_password`. 409
+/// `last_sysadmin_token` if nobody could administer any more.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{name}/password",
