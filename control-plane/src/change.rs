@@ -10,8 +10,10 @@
 //! it waited for its turn, the caller's token may have been revoked, or the caller deleted. Once it has begun, nothing may
 //! drop it by accident: the API runs every request to its end, even if its client has gone.
 
+mod settings;
 mod token;
 mod upkeep;
+mod user;
 
 use crate::clock;
 use crate::fault;
@@ -19,22 +21,22 @@ use crate::image::{Effect, ImageError};
 use crate::passwords::RightBy;
 use crate::permission::{Action, Permit};
 use crate::store::durable::NotDurable;
-use crate::store::{Store, audit, credentials, feed_head, random_number, settings, tokens, users};
+use crate::store::{Store, audit, credentials, feed_head, random_number, tokens, users};
 use futures_util::TryStreamExt as _;
-use policy::credential::BackendCredential;
-use policy::record::{PROGRAM, folded};
+use policy::record::PROGRAM;
 use policy::settings::PasswordCheck;
 use policy::{DenyReason, FilterKeys, KeyedHash, Settings, Timestamp};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _, Select, SqlErr,
+    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _, Select,
     TransactionTrait as _,
 };
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 pub(crate) use token::{NewToken, TokenEdit};
 use tokio::sync::OwnedMutexGuard;
+pub(crate) use user::{NewUser, UserEdit};
 
 /// Who makes a change.
 #[derive(Clone, Debug)]
@@ -109,21 +111,6 @@ pub(crate) enum ChangeError {
     NotDurable(#[from] NotDurable),
 }
 
-/// A user to be.
-pub(crate) struct NewUser<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) email: Option<&'a str>,
-    pub(crate) sysadmin: bool,
-}
-
-/// What is to be different about a user; `None`: stays.
-#[derive(Default)]
-pub(crate) struct UserEdit<'a> {
-    pub(crate) email: Option<Option<&'a str>>,
-    pub(crate) sysadmin: Option<bool>,
-    pub(crate) suspended: Option<bool>,
-}
-
 impl<'a> Change<'a> {
     /// Begins a change: waits for its turn, and looks whether its author is still one who may ask for changes.
     pub(crate) async fn begin(store: &'a Store, author: Author) -> Result<Self, ChangeError> {
@@ -173,188 +160,6 @@ impl<'a> Change<'a> {
         &self.transaction
     }
 
-    /// Creates a user.
-    pub(crate) async fn create_user(&mut self, permit: &Permit, new: NewUser<'_>) -> Result<users::Model, ChangeError> {
-        expect_permit(permit, Action::CreateUser)?;
-        self.expect_free([Some(new.name), new.email].into_iter().flatten(), None).await?;
-        let row = users::ActiveModel {
-            id: NotSet,
-            name: Set(new.name.to_owned()),
-            name_folded: Set(Some(folded(new.name))),
-            email: Set(new.email.map(str::to_owned)),
-            email_folded: Set(new.email.map(folded)),
-            sysadmin: Set(new.sysadmin),
-            suspended: Set(false),
-            created_at: Set(tokens::stored(self.now)),
-            password_hash: Set(None),
-        };
-        let user = users::Entity::insert(row).exec_with_returning(&self.transaction).await.map_err(taken)?;
-        self.record(permit, &user.name, json!({ "email": user.email, "sysadmin": user.sysadmin })).await?;
-        self.show_user(&user).await?;
-        Ok(user)
-    }
-
-    /// Edits a user. All tokens of theirs follow at once.
-    pub(crate) async fn edit_user(
-        &mut self,
-        permit: &Permit,
-        user: users::Model,
-        edit: UserEdit<'_>,
-    ) -> Result<users::Model, ChangeError> {
-        expect_permit(permit, Action::EditUser)?;
-        let sysadmin = edit.sysadmin.unwrap_or(user.sysadmin);
-        let suspended = edit.suspended.unwrap_or(user.suspended);
-        if user.sysadmin && !user.suspended && (!sysadmin || suspended) {
-            self.expect_other_sysadmin(&user).await?;
-        }
-        self.expect_free(edit.email.flatten().into_iter(), Some(user.id)).await?;
-        let mut row: users::ActiveModel = user.clone().into();
-        if let Some(email) = edit.email {
-            row.email = Set(email.map(str::to_owned));
-            row.email_folded = Set(email.map(folded));
-        }
-        row.sysadmin = Set(sysadmin);
-        row.suspended = Set(suspended);
-        let edited = users::Entity::update(row).exec(&self.transaction).await.map_err(taken)?;
-        let seen = |user: &users::Model| json!({ "email": user.email, "sysadmin": user.sysadmin, "suspended": user.suspended });
-        self.record(permit, &edited.name, json!({ "before": seen(&user), "after": seen(&edited) })).await?;
-        self.hide_user(&user);
-        self.show_user(&edited).await?;
-        let tokens = tokens::Entity::find()
-            .filter(tokens::Column::OwnerId.eq(edited.id))
-            .filter(tokens::Column::DeletedAt.is_null())
-            .all(&self.transaction)
-            .await?;
-        for token in tokens {
-            self.show(&token, Some(&edited));
-        }
-        Ok(edited)
-    }
-
-    /// Deletes a user, and with it all its tokens.
-    pub(crate) async fn delete_user(&mut self, permit: &Permit, user: users::Model) -> Result<(), ChangeError> {
-        expect_permit(permit, Action::DeleteUser)?;
-        if user.sysadmin {
-            self.expect_other_sysadmin(&user).await?;
-        }
-        let tokens = tokens::Entity::find()
-            .filter(tokens::Column::OwnerId.eq(user.id))
-            .filter(tokens::Column::DeletedAt.is_null())
-            .all(&self.transaction)
-            .await?;
-        tokens::Entity::update_many()
-            .col_expr(tokens::Column::DeletedAt, Expr::value(tokens::stored(self.now)))
-            .col_expr(tokens::Column::Recoverable, Expr::value(None::<Vec<u8>>))
-            .filter(tokens::Column::OwnerId.eq(user.id))
-            .filter(tokens::Column::DeletedAt.is_null())
-            .exec(&self.transaction)
-            .await?;
-        let mut row: users::ActiveModel = user.clone().into();
-        row.name_folded = Set(None);
-        row.email_folded = Set(None);
-        row.password_hash = Set(None);
-        let deleted = users::Entity::update(row).exec(&self.transaction).await?;
-        credentials::Entity::delete_by_id(user.id).exec(&self.transaction).await?;
-        self.record(permit, &user.name, json!({ "tokens": tokens.len() })).await?;
-        self.hide_user(&user);
-        for token in tokens {
-            self.show(&token, Some(&deleted));
-        }
-        Ok(())
-    }
-
-    /// Sets a user's local password, or with `None` takes it away.
-    pub(crate) async fn set_password(
-        &mut self,
-        permit: &Permit,
-        user: users::Model,
-        hash: Option<String>,
-    ) -> Result<users::Model, ChangeError> {
-        expect_permit(permit, Action::SetPassword)?;
-        let mut row: users::ActiveModel = user.clone().into();
-        row.password_hash = Set(hash);
-        let edited = users::Entity::update(row).exec(&self.transaction).await?;
-        let taken = user.password_hash.is_some() && edited.password_hash.is_none();
-        if taken && user.sysadmin && !self.sysadmin_token_besides(tokens::Column::Id.is_not_null()).await? {
-            return Err(ChangeError::LastSysadminToken);
-        }
-        let seen = |user: &users::Model| json!({ "password": user.password_hash.is_some() });
-        self.record(permit, &edited.name, json!({ "before": seen(&user), "after": seen(&edited) })).await?;
-        Ok(edited)
-    }
-
-    /// Sets the settings: to those of a version of old, if one is named.
-    pub(crate) async fn set_settings(
-        &mut self,
-        permit: &Permit,
-        settings: Settings,
-        restored: Option<i64>,
-    ) -> Result<(), ChangeError> {
-        expect_permit(permit, Action::ChangeSettings)?;
-        let row = settings::ActiveModel {
-            version: NotSet,
-            revision: Set(self.revision),
-            at: Set(tokens::stored(self.now)),
-            document: Set(settings.to_json().to_string()),
-        };
-        let present = self.store.settings();
-        let (local, new) = (PasswordCheck::Local, settings.password_check);
-        if present.0.password_check == local
-            && new != local
-            && !self.way_in_besides(tokens::Column::Id.is_not_null(), None, new).await?
-        {
-            return Err(ChangeError::LastSysadminToken);
-        }
-        let before = present.0.to_json();
-        let version = settings::Entity::insert(row).exec(&self.transaction).await?.last_insert_id;
-        let after = settings.to_json();
-        let changed = |of: &Json, other: &Json| -> Json {
-            let fields = of.as_object().into_iter().flatten();
-            fields.filter(|(name, value)| other.get(name) != Some(value)).map(|(n, v)| (n.clone(), v.clone())).collect()
-        };
-        let mut detail = json!({ "before": changed(&before, &after), "after": changed(&after, &before) });
-        if let Some(version) = restored {
-            detail["restored"] = version.into();
-        }
-        self.record(permit, &version.to_string(), detail).await?;
-        self.show_settings(settings).await
-    }
-
-    /// Stores, or with `None` forgets, what the backend wants to see of a user; of everyone who has none, if that is
-    /// `None`. Whether this changed anything.
-    pub(crate) async fn set_credential(
-        &mut self,
-        permit: &Permit,
-        user: Option<&users::Model>,
-        credential: Option<(&BackendCredential, &'static str)>,
-    ) -> Result<bool, ChangeError> {
-        expect_permit(permit, Action::SetBackendCredential)?;
-        let (user_id, name) = user.map_or((credentials::EVERYONE, ""), |user| (user.id, user.name.as_str()));
-        let deleted = credentials::Entity::delete_by_id(user_id).exec(&self.transaction).await?.rows_affected > 0;
-        if credential.is_none() && !deleted {
-            return Ok(false);
-        }
-        if let Some((credential, kind)) = credential {
-            let nonce = *crate::keys::random().map_err(crate::keys::KeyError::Randomness)?;
-            let key = self.store.master.credential_key();
-            let row = credentials::ActiveModel {
-                user_id: Set(user_id),
-                sealed: Set(credential.seal(name, &key, nonce).ok_or(ChangeError::Seal)?),
-                kind: Set(kind.to_owned()),
-                updated_at: Set(tokens::stored(self.now)),
-            };
-            credentials::Entity::insert(row).exec(&self.transaction).await?;
-        }
-        let detail = json!({ "kind": credential.map(|(_, kind)| kind) });
-        // No user is called so: names hold no slash.
-        self.record(permit, if user.is_some() { name } else { "/everyone" }, detail).await?;
-        match user {
-            Some(user) => self.show_user(user).await?,
-            None => self.show_settings(self.store.settings().0.clone()).await?,
-        }
-        Ok(true)
-    }
-
     /// Notes that somebody says that a proxy is gone.
     pub(crate) async fn forget_proxy(
         &mut self,
@@ -364,20 +169,6 @@ impl<'a> Change<'a> {
     ) -> Result<(), ChangeError> {
         expect_permit(permit, Action::ForgetProxy)?;
         Ok(self.record(permit, instance, json!({ "name": name })).await?)
-    }
-
-    /// That none of these names is another user's. Name and e-mail address serve in each other's place (U1), so neither
-    /// may be another's other one.
-    async fn expect_free<'n>(
-        &self,
-        names: impl Iterator<Item = &'n str>,
-        user: Option<i64>,
-    ) -> Result<(), ChangeError> {
-        let names: Vec<String> = names.map(folded).collect();
-        let taken = users::Column::NameFolded.is_in(names.clone()).or(users::Column::EmailFolded.is_in(names));
-        let others = users::Entity::find().filter(taken).all(&self.transaction).await?;
-        let free = others.iter().all(|other| Some(other.id) == user);
-        if free { Ok(()) } else { Err(ChangeError::UserExists) }
     }
 
     /// That somebody could still administer without this sysadmin.
@@ -503,12 +294,6 @@ impl<'a> Change<'a> {
         let hashes = users::hashes(user, &self.store.settings().1);
         self.effects.extend(hashes.into_iter().map(|hash| Effect::User(hash, None)));
     }
-
-    async fn show_settings(&mut self, settings: Settings) -> Result<(), ChangeError> {
-        let Store { master, sync_key, .. } = self.store;
-        self.effects.push(Effect::Settings(settings::image(&self.transaction, settings, master, sync_key).await?));
-        Ok(())
-    }
 }
 
 /// The author as the audit names one, and as the user it is now. A caller whose token no longer works, or who is
@@ -556,13 +341,6 @@ async fn who(
     let on_behalf_of = actor_id.map(|_| user.name.clone());
     let actor = Actor { name: holder.name, token_id: Some(token_id), request_id, on_behalf_of };
     Ok((actor, Some(user)))
-}
-
-fn taken(error: DbErr) -> ChangeError {
-    match error.sql_err() {
-        Some(SqlErr::UniqueConstraintViolation(_)) => ChangeError::UserExists,
-        _ => error.into(),
-    }
 }
 
 fn active_sysadmins() -> Select<users::Entity> {
