@@ -147,6 +147,16 @@ fn m5_ten_thousand_tokens_are_deleted_at_a_time() {
 }
 
 #[test]
+fn m5_a_rotated_token_that_is_yet_to_begin_begins_no_earlier() {
+    let world = World::start_without_proxy();
+    let old = world.new_token(&json!({ "label": "later", "valid_from": "2099-01-01T00:00:00Z" }));
+    let rotated = world.as_admin(Method::POST, &format!("{}/rotate", path(&old))).json(&json!({})).send();
+    assert_eq!((rotated.status.as_u16(), &rotated.json["valid_from"]), (201, &json!("2099-01-01T00:00:00Z")));
+    let call = world.control_get("/api/v1/tokens").bearer(&token(&rotated));
+    call.send().assert_refused(401, "token_not_yet_valid");
+}
+
+#[test]
 fn m5_a_rotated_token_works_on_for_the_overlap_and_the_new_one_has_its_properties() {
     let world = World::start();
     let alice = world.token_for("alice");

@@ -129,7 +129,7 @@ impl Change<'_> {
         let seen = |token: &tokens::Model| {
             json!({
                 "label": token.label, "expires_at": token.expires_at, "read_only": token.read_only,
-                "ip_ranges": token.ip_ranges, "restrictions": token.restrictions,
+                "ip_ranges": token.ip_ranges.as_deref().map(tokens::ip_ranges), "restrictions": token.restrictions,
             })
         };
         let owner_name = owner.map(|owner| &owner.name);

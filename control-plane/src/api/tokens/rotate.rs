@@ -75,14 +75,16 @@ pub(crate) async fn rotate(
     if old.owner_id.is_none() && !settings.unbound_tokens {
         return Err(ApiError::Denied(DenyReason::UnboundTokensOff));
     }
-    let expires_at = wanted.or_as_long_as(span_of(&old)).end(settings, None, now)?;
+    // One that is yet to begin does not begin earlier by being another one.
+    let valid_from = old.valid_from.map(timestamp).filter(|from| *from > now);
+    let expires_at = wanted.or_as_long_as(span_of(&old)).end(settings, valid_from, now)?;
     let label = old.label.clone();
     let new = NewToken {
         public_id: minted.public_id,
         hash: minted.hash,
         label: &label,
         owner_id: old.owner_id,
-        valid_from: None,
+        valid_from,
         expires_at,
         read_only: old.read_only,
         imported: false,
