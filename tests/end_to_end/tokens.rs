@@ -346,6 +346,20 @@ fn s7_standard_mode_shows_a_token_to_its_owner_again_and_entering_secure_mode_wi
     assert_eq!(wiped(&world), 1, "there is nothing to be wiped again");
 }
 
+#[test]
+fn attack_s6_a_sysadmin_sees_anothers_token_again_by_coming_on_behalf_of_its_owner() {
+    let mut world = World::prepare(1);
+    world.site.secure_mode = false;
+    world.start_control_plane();
+    world.create_user("alice");
+    let token = world.new_token(&json!({ "label": "alice's", "owner": "alice" }));
+    let secret = format!("{}/secret", path(&token));
+    let on_behalf = |call: Call| call.header("contextUser", b"alice").send();
+    assert_eq!(on_behalf(world.as_admin(Method::GET, &path(&token))).status, 200, "what is known of it");
+    on_behalf(world.as_admin(Method::GET, &secret)).assert_refused(404, "not_found");
+    assert_eq!(world.control_get(&secret).bearer(&token).send().json, json!({ "token": token.text }));
+}
+
 fn secret_is_gone(world: &World, token: &Token) {
     assert!(sealed(world, token).is_empty());
     world.control_get(&format!("{}/secret", path(token))).bearer(token).send().assert_refused(403, "secure_mode");

@@ -39,6 +39,10 @@ pub(crate) async fn secret(
     Segment(id): Segment,
 ) -> Result<Json<Revealed>, ApiError> {
     let (mut change, caller) = caller.begin(&app.store).await?;
+    // Whoever came in the owner's name is somebody else all the same (S6).
+    if caller.is_on_behalf() {
+        return Err(ApiError::NotFound);
+    }
     let (permit, token, _owner) = super::find(change.transaction(), &caller, Action::RevealToken, &id).await?;
     if app.secure_mode {
         return Err(ApiError::SecureMode);
