@@ -33,6 +33,7 @@ use sea_orm::{
     TransactionTrait as _,
 };
 use serde_json::{Value as Json, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 pub(crate) use token::{NewToken, TokenEdit};
 use tokio::sync::OwnedMutexGuard;
@@ -73,6 +74,8 @@ pub(crate) struct Change<'a> {
     revision: i64,
     tag: i64,
     effects: Vec<Effect>,
+    /// The sets of restrictions among them.
+    shown_restrictions: HashSet<KeyedHash>,
     _changing: OwnedMutexGuard<()>,
 }
 
@@ -137,7 +140,19 @@ impl<'a> Change<'a> {
         }
         fault::point("begun");
         let (actor, caller) = who(author, &transaction, store, now).await?;
-        Ok(Self { store, transaction, actor, caller, now, revision, tag, effects, _changing: changing })
+        let shown_restrictions = HashSet::new();
+        Ok(Self {
+            store,
+            transaction,
+            actor,
+            caller,
+            now,
+            revision,
+            tag,
+            effects,
+            shown_restrictions,
+            _changing: changing,
+        })
     }
 
     /// The time of the change.
@@ -226,8 +241,7 @@ impl<'a> Change<'a> {
     /// Commits, shows the change, and waits until the disk has it; gives its revision. The next change does not wait for
     /// the disk: one sync is for all who committed before it.
     pub(crate) async fn commit(self) -> Result<u64, ChangeError> {
-        let Self { store, transaction, actor: _, caller: _, now: _, revision, tag, effects, _changing: changing } =
-            self;
+        let Self { store, transaction, revision, tag, effects, _changing: changing, .. } = self;
         // What no proxy could read must not be committed: nobody would ever hear of anything again.
         let prepared = store
             .with_image(|image| image.prepare(revision.cast_unsigned(), tag.cast_unsigned(), effects))
@@ -277,6 +291,8 @@ impl<'a> Change<'a> {
         if let Ok(hash) = token.hash.as_slice().try_into() {
             let record = tokens::record(token, owner, &self.store.master);
             let restrictions = tokens::restrictions(token, &record);
+            // Once each, however many tokens have it.
+            let restrictions = restrictions.filter(|(hash, _)| self.shown_restrictions.insert(*hash));
             self.effects.extend(restrictions.map(|(hash, record)| Effect::Restrictions(hash, record)));
             self.effects.push(Effect::Token(KeyedHash::from_bytes(hash), Some(record)));
         }

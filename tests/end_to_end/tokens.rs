@@ -157,6 +157,32 @@ fn m5_a_rotated_token_that_is_yet_to_begin_begins_no_earlier() {
 }
 
 #[test]
+fn attack_many_tokens_with_many_restrictions_fill_no_memory_and_keep_nobody_from_suspending_their_owner() {
+    let world = World::start_without_proxy();
+    for (user, tokens) in [("alice", 1500), ("bob", 250)] {
+        world.create_user(user);
+        // As `copy_of` makes them from one request each, of some 100 bytes.
+        world.rows(&format!(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < {tokens}) \
+             insert into tokens (public_id, hash, label, owner_id, created_at, read_only, imported, restrictions) \
+             select lower(hex(randomblob(10))), randomblob(32), 'many', (select id from users where name = '{user}'), \
+             0, 0, 0, replace(hex(zeroblob(15)), '00', replace(hex(zeroblob(2000)), '00', 'xx') || char(10)) from n"
+        ));
+    }
+    let before = world.control_plane().memory("VmHWM");
+    let page = world.as_admin(Method::GET, &format!("{TOKENS}?owner=alice&limit=1000")).send();
+    assert!(page.text.len() < 16 << 20, "{} bytes", page.text.len());
+    assert!(page.json["next"].is_string(), "there is more");
+    assert_eq!(labels(&world, "owner=bob", 1000).len(), 250, "and nothing is left out");
+    world.edit_user("alice", &json!({ "suspended": true }));
+    let deleted = world.as_admin(Method::DELETE, &format!("{TOKENS}?owner=alice")).send();
+    assert_eq!(deleted.json["deleted"], 1500, "{}", deleted.text);
+    assert_eq!(world.as_admin(Method::DELETE, "/api/v1/users/bob").send().status, 204);
+    let more = world.control_plane().memory("VmHWM") - before;
+    assert!(more < 120 << 20, "{} MiB more", more >> 20);
+}
+
+#[test]
 fn m5_a_rotated_token_works_on_for_the_overlap_and_the_new_one_has_its_properties() {
     let world = World::start();
     let alice = world.token_for("alice");

@@ -7,8 +7,11 @@ use crate::store::{audit, tokens, users};
 use policy::restrictions;
 use policy::{IpRule, KeyedHash, Timestamp};
 use sea_orm::ActiveValue::{self, NotSet, Set};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, SqlErr};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{
+    ColumnTrait as _, DbErr, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, SqlErr,
+};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use zeroize::Zeroizing;
@@ -184,21 +187,47 @@ impl Change<'_> {
         ids: &[i64],
     ) -> Result<usize, ChangeError> {
         expect_permit(permit, Action::DeleteToken)?;
-        let mut gone = Vec::new();
+        let (mut count, mut sysadmin) = (0, None);
+        // Some at a time in memory: each may have 64 KiB of restrictions.
         for ids in ids.chunks(ROWS) {
             let some = filter.matching().filter(tokens::Column::Id.is_in(ids.iter().copied()));
-            gone.extend(some.all(&self.transaction).await?);
+            let mut gone = some.all(&self.transaction).await?;
+            if gone.is_empty() {
+                continue;
+            }
+            let owners = self.take_out(&mut gone).await?;
+            let row = |token: &tokens::Model| {
+                let owner = token.owner_id.and_then(|owner| owners.get(&owner)).map(|owner| &owner.name);
+                self.audit_row(permit, &token.public_id, json!({ "owner": owner, "label": token.label }))
+            };
+            audit::Entity::insert_many(gone.iter().map(row)).exec_without_returning(&self.transaction).await?;
+            count += gone.len();
+            sysadmin = sysadmin.or_else(|| owners.into_values().find(|owner| owner.sysadmin));
         }
-        let owners = self.take_out(&mut gone).await?;
-        self.expect_sysadmin_token(owners.values().find(|owner| owner.sysadmin)).await?;
-        let row = |token: &tokens::Model| {
-            let owner = token.owner_id.and_then(|owner| owners.get(&owner)).map(|owner| &owner.name);
-            self.audit_row(permit, &token.public_id, json!({ "owner": owner, "label": token.label }))
-        };
-        for some in gone.chunks(ROWS) {
-            audit::Entity::insert_many(some.iter().map(row)).exec_without_returning(&self.transaction).await?;
+        self.expect_sysadmin_token(sysadmin.as_ref()).await?;
+        Ok(count)
+    }
+
+    /// Shows all tokens of a user anew, now that the user is another one; gives how many. Some at a time: each may have 64 KiB
+    /// of restrictions, and nobody is to be out of reach because of having many of them.
+    pub(super) async fn show_tokens_of(&mut self, owner: &users::Model) -> Result<usize, DbErr> {
+        let (mut count, mut after) = (0, 0);
+        loop {
+            let some = tokens::Entity::find()
+                .filter(tokens::Column::OwnerId.eq(owner.id))
+                .filter(tokens::Column::DeletedAt.is_null())
+                .filter(tokens::Column::Id.gt(after))
+                .order_by_asc(tokens::Column::Id)
+                .limit(ROWS as u64);
+            let some = some.all(&self.transaction).await?;
+            let Some(last) = some.last() else {
+                return Ok(count);
+            };
+            (count, after) = (count + some.len(), last.id);
+            for token in &some {
+                self.show(token, Some(owner));
+            }
         }
-        Ok(gone.len())
     }
 
     /// Marks tokens as deleted, wipes their copies, and shows it; gives their owners.
@@ -285,13 +314,13 @@ impl Change<'_> {
         if held.clone().count(&self.transaction).await? < u64::from(most.get()) {
             return Ok(());
         }
-        let held = held.all(&self.transaction).await?;
-        let held = held
-            .iter()
-            .filter(|token| Some(token.id) != in_place_of)
-            .filter(|token| !tokens::record(token, Some(owner), &self.store.master).is_expired(self.now))
-            .count();
-        if u32::try_from(held).is_ok_and(|held| held < most.get()) { Ok(()) } else { Err(ChangeError::TooManyTokens) }
+        let ends = tokens::Column::ExpiresAt;
+        let mut held = held.filter(ends.is_null().or(ends.gt(tokens::stored(self.now))));
+        if let Some(id) = in_place_of {
+            held = held.filter(tokens::Column::Id.ne(id));
+        }
+        let room = held.count(&self.transaction).await? < u64::from(most.get());
+        if room { Ok(()) } else { Err(ChangeError::TooManyTokens) }
     }
 
     /// That somebody can still administer, now that a token of this owner is another one or gone.

@@ -72,14 +72,7 @@ impl Change<'_> {
         self.record(permit, &edited.name, json!({ "before": seen(&user), "after": seen(&edited) })).await?;
         self.hide_user(&user);
         self.show_user(&edited).await?;
-        let tokens = tokens::Entity::find()
-            .filter(tokens::Column::OwnerId.eq(edited.id))
-            .filter(tokens::Column::DeletedAt.is_null())
-            .all(&self.transaction)
-            .await?;
-        for token in tokens {
-            self.show(&token, Some(&edited));
-        }
+        self.show_tokens_of(&edited).await?;
         Ok(edited)
     }
 
@@ -89,11 +82,13 @@ impl Change<'_> {
         if user.sysadmin {
             self.expect_other_sysadmin(&user).await?;
         }
-        let tokens = tokens::Entity::find()
-            .filter(tokens::Column::OwnerId.eq(user.id))
-            .filter(tokens::Column::DeletedAt.is_null())
-            .all(&self.transaction)
-            .await?;
+        let mut row: users::ActiveModel = user.clone().into();
+        row.name_folded = Set(None);
+        row.email_folded = Set(None);
+        row.password_hash = Set(None);
+        let deleted = users::Entity::update(row).exec(&self.transaction).await?;
+        self.hide_user(&user);
+        let tokens = self.show_tokens_of(&deleted).await?;
         tokens::Entity::update_many()
             .col_expr(tokens::Column::DeletedAt, Expr::value(tokens::stored(self.now)))
             .col_expr(tokens::Column::Recoverable, Expr::value(None::<Vec<u8>>))
@@ -101,17 +96,8 @@ impl Change<'_> {
             .filter(tokens::Column::DeletedAt.is_null())
             .exec(&self.transaction)
             .await?;
-        let mut row: users::ActiveModel = user.clone().into();
-        row.name_folded = Set(None);
-        row.email_folded = Set(None);
-        row.password_hash = Set(None);
-        let deleted = users::Entity::update(row).exec(&self.transaction).await?;
         credentials::Entity::delete_by_id(user.id).exec(&self.transaction).await?;
-        self.record(permit, &user.name, json!({ "tokens": tokens.len() })).await?;
-        self.hide_user(&user);
-        for token in tokens {
-            self.show(&token, Some(&deleted));
-        }
+        self.record(permit, &user.name, json!({ "tokens": tokens })).await?;
         Ok(())
     }
 

@@ -17,6 +17,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
+/// Tokens that are read at a time.
+const ROWS: usize = 100;
+
+/// Bytes of restrictions after which a page ends: each token may have 64 KiB of them, and whoever has many tokens must not
+/// fill the memory with a list.
+const WEIGHT_MAX: usize = 4 * 1024 * 1024;
+
 filter_params! {
     pub(crate) struct ListParams {
         /// `next` of the page before, with the same filters.
@@ -61,11 +68,21 @@ pub(crate) async fn list(
         let cursor = filter.read_cursor(&text);
         cursor.ok_or_else(|| ApiError::BadRequest("after must be the next of a page with the same filters.".into()))
     });
-    let found = filter.page(db, after.transpose()?, limit).await?;
+    let mut found = filter.page(db, after.transpose()?, limit).await?;
+    let (mut rows, mut weight, mut read) = (HashMap::<i64, tokens::Model>::new(), 0, 0);
+    for ids in found.ids.chunks(ROWS) {
+        let there = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
+        let some = there.filter(tokens::Column::Id.is_in(ids.iter().copied())).all(db).await?;
+        read += ids.len();
+        weight += some.iter().filter_map(|token| token.restrictions.as_ref()).map(String::len).sum::<usize>();
+        rows.extend(some.into_iter().map(|token| (token.id, token)));
+        if weight > WEIGHT_MAX && read < found.ids.len() {
+            found.next = found.places.get(read - 1).cloned();
+            found.ids.truncate(read);
+            break;
+        }
+    }
     let ids = || found.ids.iter().copied();
-    let there = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
-    let rows = there.filter(tokens::Column::Id.is_in(ids())).all(db).await?;
-    let mut rows: HashMap<i64, tokens::Model> = rows.into_iter().map(|token| (token.id, token)).collect();
     let owners =
         users::Entity::find().filter(users::Column::Id.is_in(rows.values().filter_map(|token| token.owner_id)));
     let owners: HashMap<i64, String> = owners.all(db).await?.into_iter().map(|user| (user.id, user.name)).collect();

@@ -83,6 +83,8 @@ enum Key {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) ids: Vec<i64>,
+    /// Where a page behind each of them would begin.
+    pub(crate) places: Vec<Cursor>,
     pub(crate) next: Option<Cursor>,
 }
 
@@ -110,7 +112,7 @@ impl Filter {
             }
             false => until,
         };
-        Ok(Found { ids: rows.into_iter().map(|Cursor(_, _, id)| id).collect(), next })
+        Ok(Found { ids: rows.iter().map(|Cursor(_, _, id)| *id).collect(), places: rows, next })
     }
 
     /// Finds at most so many tokens, however many have to be looked at; and whether there may be more.
