@@ -48,6 +48,8 @@ pub(crate) struct Durable {
     synced: AtomicU64,
     /// Held by the one who syncs, for all who wait for it.
     turn: Mutex<()>,
+    /// Held while it is synced until its outcome is noted: whoever waits for it may go, and the next one begin.
+    syncing: Arc<StdMutex<()>>,
     broken: watch::Sender<bool>,
 }
 
@@ -60,7 +62,8 @@ impl Durable {
 
     fn new(sync: impl Fn() -> io::Result<()> + Send + std::marker::Sync + 'static) -> Self {
         let (committed, synced) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { sync: Arc::new(sync), committed, synced, turn: Mutex::default(), broken: watch::Sender::new(false) }
+        let (turn, syncing, broken) = (Mutex::default(), Arc::default(), watch::Sender::new(false));
+        Self { sync: Arc::new(sync), committed, synced, turn, syncing, broken }
     }
 
     /// Something was committed of which somebody is to be told: to be called before [`Self::settle`].
@@ -80,8 +83,12 @@ impl Durable {
             return Ok(());
         }
         let covered = self.committed.load(Ordering::SeqCst);
-        let (sync, broken) = (self.sync.clone(), self.broken.clone());
+        let (sync, syncing, broken) = (self.sync.clone(), self.syncing.clone(), self.broken.clone());
         let outcome = tokio::task::spawn_blocking(move || {
+            let _syncing = syncing.lock().unwrap_or_else(PoisonError::into_inner);
+            if *broken.borrow() {
+                return Err(io::Error::other("a sync before this one has failed"));
+            }
             // Noted here, since the one who waits may be gone by then.
             sync().inspect_err(|error| {
                 tracing::error!(%error, "the database's log could not be written to the disk: nothing is confirmed any more");
@@ -211,6 +218,20 @@ mod tests {
         end.send(Err(io::Error::other("no disk"))).unwrap();
         durable.breaks().await;
         assert!(durable.settle().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn attack_a_sync_right_after_one_that_failed_with_nobody_waiting_for_it_confirms_nothing() {
+        let (durable, end, mut begins) = disk();
+        let first = change(&durable);
+        begins.wait_for(|begun| *begun == 1).await.unwrap();
+        first.abort(); // such as a question of a proxy, whose connection broke
+        let _ = first.await;
+        let second = change(&durable);
+        tokio::task::yield_now().await; // it has got its turn
+        end.send(Err(io::Error::other("no disk"))).unwrap();
+        end.send(Ok(())).unwrap();
+        assert!(second.await.unwrap().is_err(), "the kernel tells of what it lost only once");
     }
 
     #[test]
