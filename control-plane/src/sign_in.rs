@@ -208,14 +208,15 @@ async fn create(app: &App, name: &str) -> Result<users::Model, SignInError> {
     Ok(user)
 }
 
-/// Whom an attempt concerns. What was typed as a name is not told if it may be the password.
+/// Whom an attempt concerns. What was typed as a name is not told if it may be the password; nor if it is longer than any
+/// name, in which looking for the password could take seconds.
 fn told_name(known: Option<&str>, coming: &Coming<'_>) -> String {
     let password = coming.password.expose();
     let shows_password =
         |name: &[u8]| !password.is_empty() && name.windows(password.len()).any(|part| part == password);
     match known {
         Some(name) => name.to_owned(),
-        None if shows_password(coming.name) => "(unnamed)".into(),
+        None if coming.name.len() > SECRET_LEN_MAX || shows_password(coming.name) => "(unnamed)".into(),
         None => Escaped(coming.name).to_string(),
     }
 }
@@ -235,5 +236,23 @@ impl From<ProbeError> for SignInError {
             ProbeError::Busy => Self::Busy,
             other => Self::Probe(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attack_a_name_in_which_looking_for_the_password_takes_seconds() {
+        let told = |name: &[u8], password: &[u8]| {
+            let password = Secret::new(password.to_vec());
+            told_name(None, &Coming { name, password: &password, address: None, request_id: None })
+        };
+        let almost = [vec![b'a'; 150_000], vec![b'b']].concat();
+        assert_eq!(told(&vec![b'a'; 300_000], &almost), "(unnamed)");
+        assert_eq!(told(&[b'a'; SECRET_LEN_MAX], &almost).chars().count(), 301);
+        assert_eq!(told(b"alice", b"wrong"), "alice");
+        assert_eq!(told(b"my password", b"password"), "(unnamed)");
     }
 }
