@@ -115,9 +115,18 @@ fn table(rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, Cause> 
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
-/// A cell that no spreadsheet takes for a formula: callers choose paths, and sysadmins open the table.
+/// A cell that no spreadsheet takes for a formula, or for several of which one is: callers choose paths, and sysadmins
+/// open the table. In many countries a spreadsheet takes a semicolon for the end of a cell, whatever quotes there are.
 fn harmless(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell }
+    let (mut text, mut begins) = (String::with_capacity(cell.len() + 1), true);
+    for c in cell.chars() {
+        if begins && matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n') {
+            text.push('\'');
+        }
+        text.push(c);
+        begins = matches!(c, ';' | '\t' | '\r' | '\n') || (begins && matches!(c, '"' | ' '));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -143,5 +152,18 @@ mod tests {
                         \"two\nlines\",7\r\né,7\r\na=1,7\r\n";
         assert_eq!(String::from_utf8(lines).unwrap(), expected);
         assert_eq!(Format::Csv.header::<Pair>().unwrap(), b"text,number\r\n");
+    }
+
+    #[test]
+    fn attack_a4_no_part_of_a_cell_is_a_formula_where_semicolons_separate_cells() {
+        for (text, expected) in [
+            ("/x;=1+1", "/x;'=1+1"),
+            ("{\"label\":\";\"=1\"}", "{\"label\":\";\"'=1\"}"),
+            ("a; @x", "a; '@x"),
+            ("a\n=1", "a\n'=1"),
+            ("a;b;2026-11-24", "a;b;2026-11-24"),
+        ] {
+            assert_eq!(harmless(text.to_owned()), expected);
+        }
     }
 }
