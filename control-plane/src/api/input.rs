@@ -164,9 +164,10 @@ pub(crate) fn bound(field: &str, text: Option<&str>) -> Result<Option<i64>, ApiE
     text.map(|text| time(field, text).map(stored)).transpose()
 }
 
-/// A stored time as callers read it.
+/// A stored time as callers read it. One beyond the year 9999, as it comes of adding times up, is the last that can be
+/// written.
 pub(crate) fn rfc3339(stored: i64) -> String {
-    jiff::Timestamp::from_millisecond(stored).map(|time| time.to_string()).unwrap_or_default()
+    jiff::Timestamp::from_millisecond(stored).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
 
 /// Rows a page of a list has if nobody says otherwise, and at most.

@@ -105,4 +105,14 @@ mod tests {
         }
         assert_eq!(end_of(Validity::Never, at("2026-01-01T00:00:00Z")).unwrap(), None);
     }
+
+    #[test]
+    fn attack_a_token_made_as_long_as_one_until_the_end_of_time_has_an_end_that_can_be_read() {
+        let (last, now) = (at("9999-12-30T22:00:00.999Z"), at("2026-01-01T00:00:00Z"));
+        let span = last.as_millis() - at("2025-01-01T00:00:00Z").as_millis();
+        let end = Wanted::AsLongAs(Some(span)).end(&Settings::default(), None, now).unwrap().unwrap();
+        for end in [last, end] {
+            assert_eq!(at(&rfc3339(stored(end))), last);
+        }
+    }
 }
