@@ -2,7 +2,11 @@
 //!
 //! 2xx is yes, 401 and 403 are no, and anything else is no answer. The answer's body is not read, and no redirection is
 //! followed: the password goes to the one address that the administrator named.
+//!
+//! An address that says yes to anybody, such as a page that shows a form, would let everyone in as anyone. So before its
+//! first yes is believed, it is asked about somebody who does not exist, once for each address and start.
 
+use crate::keys;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use policy::credential::Secret;
@@ -10,6 +14,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
 use std::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -27,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Probe {
     client: Client,
     places: Semaphore,
+    /// The address that is known to say no as well.
+    says_no: Mutex<Option<String>>,
 }
 
 /// Why there is no answer.
@@ -34,10 +41,14 @@ pub(crate) struct Probe {
 pub(crate) enum ProbeError {
     #[error("too many passwords are being checked")]
     Busy,
+    #[error("no randomness: {0}")]
+    Randomness(getrandom::Error),
     #[error("the backend did not say whether a password is right: {0}")]
     Request(String),
     #[error("the backend did not say whether a password is right: it answered {0}")]
     Status(StatusCode),
+    #[error("password_probe_url says yes to anybody, whatever the password; name an address that refuses wrong ones")]
+    SaysYesToAnybody,
     #[error("the name and the password cannot stand in a header")]
     Credential,
 }
@@ -46,13 +57,27 @@ impl Probe {
     /// Ready to ask. Proxies that the environment names are not heeded: they would see every password.
     pub(crate) fn new() -> Result<Self, reqwest::Error> {
         let client = Client::builder().redirect(Policy::none()).timeout(TIME_MAX).no_proxy().build()?;
-        Ok(Self { client, places: Semaphore::new(AT_A_TIME) })
+        Ok(Self { client, places: Semaphore::new(AT_A_TIME), says_no: Mutex::default() })
     }
 
     /// Whether the backend lets this user in with this password.
     pub(crate) async fn is_right(&self, url: &str, user: &str, password: &Secret) -> Result<bool, ProbeError> {
         let place = tokio::time::timeout(PATIENCE, self.places.acquire()).await;
         let _place = place.ok().and_then(Result::ok).ok_or(ProbeError::Busy)?;
+        let yes = self.ask(url, user, password).await?;
+        if !yes || self.says_no().as_deref() == Some(url) {
+            return Ok(yes);
+        }
+        let random = || keys::random::<16>().map(|bytes| keys::hex(&*bytes)).map_err(ProbeError::Randomness);
+        let (nobody, no_password) = (random()?, random()?);
+        if self.ask(url, &nobody, &Secret::new(no_password.as_bytes().to_vec())).await? {
+            return Err(ProbeError::SaysYesToAnybody);
+        }
+        *self.says_no() = Some(url.to_owned());
+        Ok(yes)
+    }
+
+    async fn ask(&self, url: &str, user: &str, password: &Secret) -> Result<bool, ProbeError> {
         let joined = Zeroizing::new([user.as_bytes(), b":", password.expose()].concat());
         let value = Zeroizing::new(format!("Basic {}", *Zeroizing::new(BASE64.encode(&*joined))));
         let mut value = HeaderValue::from_str(&value).map_err(|_| ProbeError::Credential)?;
@@ -66,6 +91,10 @@ impl Probe {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(false),
             status => Err(ProbeError::Status(status)),
         }
+    }
+
+    fn says_no(&self) -> MutexGuard<'_, Option<String>> {
+        self.says_no.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

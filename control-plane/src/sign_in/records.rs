@@ -58,23 +58,22 @@ impl Records {
     pub(crate) async fn succeeded(&self, store: &Store, user: &users::Model, told: Told<'_>) -> Result<(), DbErr> {
         let (key, now) = ((user.id, told.address), clock::now());
         {
-            let mut noted = self.noted();
+            let noted = self.noted();
             let last = noted.signed_in.get(&key);
             if last.is_some_and(|last| now.as_millis().abs_diff(last.as_millis()) < MINUTE_MS) {
                 return Ok(());
             }
-            if noted.signed_in.len() >= REMEMBERED_MAX {
-                noted.signed_in.clear();
-            }
-            noted.signed_in.insert(key, now);
         }
         let Told { name, address, request_id, how } = told;
         let detail = json!({ "address": address, "password_check": how });
-        let written = write(store, now, "sign_in", [&user.name, &name], &detail, request_id).await;
-        if written.is_err() {
-            self.noted().signed_in.remove(&key);
+        write(store, now, "sign_in", [&user.name, &name], &detail, request_id).await?;
+        // Only now: nobody gets in by a record that is yet to be written.
+        let mut noted = self.noted();
+        if noted.signed_in.len() >= REMEMBERED_MAX {
+            noted.signed_in.clear();
         }
-        written
+        noted.signed_in.insert(key, now);
+        Ok(())
     }
 
     /// Records that somebody could not sign in.
