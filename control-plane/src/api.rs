@@ -27,7 +27,7 @@ use policy::calls::Escaped;
 use std::sync::Arc;
 use std::time::Instant;
 use utoipa::OpenApi as _;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 /// Bytes a request body may have: the longest restriction set, and room.
@@ -39,6 +39,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(openapi::serve))
         .routes(routes!(users::list::list, users::create::create))
         .routes(routes!(users::show::show, users::edit::edit, users::delete::delete))
+        .routes(routes!(users::import::import).layer(DefaultBodyLimit::max(users::import::BODY_LEN_MAX)))
         .routes(routes!(users::password::set, users::password::delete))
         .routes(routes!(tokens::list::list, tokens::create::create, tokens::delete_many::delete_many))
         .routes(routes!(tokens::rotate::rotate))

@@ -60,6 +60,14 @@ fn changes(token: &str, another: &str, filtered: &str) -> Vec<Change> {
             json!({ "email": "c@example.org", "sysadmin": false }),
         ),
         change(
+            "post /api/v1/import/users",
+            "/api/v1/import/users",
+            json!({ "users": [{ "name": "dave" }] }),
+            "user.create",
+            "dave",
+            json!({ "email": null, "sysadmin": false }),
+        ),
+        change(
             "patch /api/v1/users/{name}",
             "/api/v1/users/carol",
             json!({ "suspended": true }),

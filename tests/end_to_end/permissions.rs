@@ -22,6 +22,7 @@ fn row(operation: &str, scene: &Scene<'_>) -> Option<(&'static str, String, Valu
     Some(match operation {
         "show_openapi" => ("openapi.read", plain(), nothing),
         "create_user" => ("user.create", plain(), json!({ "name": format!("created-{number}") })),
+        "import_users" => ("user.create", plain(), json!({ "users": [{ "name": format!("imported-{number}") }] })),
         "list_users" => ("user.list", plain(), nothing),
         "show_user" => ("user.show", plain(), nothing),
         "edit_user" => ("user.edit", plain(), json!({ "email": format!("edited-{number}@example.org") })),

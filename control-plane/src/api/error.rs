@@ -44,6 +44,8 @@ pub(crate) enum ApiError {
     BodyTimeout,
     /// Some settings cannot be.
     InvalidSettings(Vec<Invalid>),
+    /// Some users cannot be.
+    InvalidUsers(Vec<Fault>),
     /// Under these settings the caller could not come again.
     WouldLockYouOut(Vec<LockOut>),
     /// Restrictions of a token that cannot be read (L7).
@@ -143,7 +145,9 @@ impl ApiError {
             Self::UnsupportedMediaType => {
                 told(415, "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json.")
             }
-            Self::TooLarge => told(413, "body_too_large", "The body has more than 128 KiB."),
+            Self::TooLarge => {
+                told(413, "body_too_large", "The body is larger than this resource takes (most: 128 KiB).")
+            }
             Self::BodyTimeout => told(408, "body_timeout", "The body did not arrive within 10 seconds."),
             Self::InvalidSettings(errors) => {
                 let fault = |error: Invalid| Fault {
@@ -155,6 +159,10 @@ impl ApiError {
                 };
                 let told = told(400, "invalid_settings", "Some settings cannot be; nothing was changed.");
                 Told { errors: errors.into_iter().map(fault).collect(), ..told }
+            }
+            Self::InvalidUsers(errors) => {
+                let told = told(400, "invalid_users", "Some users cannot be; none was created.");
+                Told { errors, ..told }
             }
             Self::WouldLockYouOut(reasons) => {
                 let fault =

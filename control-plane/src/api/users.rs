@@ -3,6 +3,7 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod edit;
+pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod password;
 pub(crate) mod show;

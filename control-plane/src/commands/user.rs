@@ -1,5 +1,6 @@
 //! `tokengate user`.
 
+mod import;
 mod recover;
 
 pub(crate) use recover::RecoverError;
@@ -57,6 +58,9 @@ pub(crate) enum User {
         #[command(flatten)]
         api: Api,
     },
+    /// Create users from a file of comma-separated values, all of them or none.
+    #[command(after_help = import::HELP)]
+    Import(import::Import),
     /// Edit a user; all tokens of theirs follow at once.
     #[command(after_help = EDIT_HELP)]
     Edit(Edit),
@@ -165,6 +169,7 @@ impl User {
                         .map(|field| text(&user[field]))
                 })
             }
+            Self::Import(import) => import.run(),
             Self::Show { name, api } => {
                 let user = api.connect()?.get(&path(&name)?, &Query::new())?;
                 answered(api.json, &user, |user| details(user, FIRST))
