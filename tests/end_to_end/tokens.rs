@@ -159,7 +159,7 @@ fn m5_a_rotated_token_that_is_yet_to_begin_begins_no_earlier() {
 #[test]
 fn attack_many_tokens_with_many_restrictions_fill_no_memory_and_keep_nobody_from_suspending_their_owner() {
     let world = World::start_without_proxy();
-    for (user, tokens) in [("alice", 1500), ("bob", 250)] {
+    for (user, tokens) in [("alice", 3000), ("bob", 250)] {
         world.create_user(user);
         // As `copy_of` makes them from one request each, of some 100 bytes.
         world.rows(&format!(
@@ -176,10 +176,12 @@ fn attack_many_tokens_with_many_restrictions_fill_no_memory_and_keep_nobody_from
     assert_eq!(labels(&world, "owner=bob", 1000).len(), 250, "and nothing is left out");
     world.edit_user("alice", &json!({ "suspended": true }));
     let deleted = world.as_admin(Method::DELETE, &format!("{TOKENS}?owner=alice")).send();
-    assert_eq!(deleted.json["deleted"], 1500, "{}", deleted.text);
+    assert_eq!(deleted.json["deleted"], 3000, "{}", deleted.text);
     assert_eq!(world.as_admin(Method::DELETE, "/api/v1/users/bob").send().status, 204);
     let more = world.control_plane().memory("VmHWM") - before;
-    assert!(more < 120 << 20, "{} MiB more", more >> 20);
+    println!("{} MiB more", more >> 20);
+    // Read all at once, as they were before, half as many took 287.
+    assert!(more < 240 << 20, "{} MiB more", more >> 20);
 }
 
 #[test]
