@@ -11,7 +11,7 @@ pub(crate) mod show;
 use super::error::ApiError;
 use super::input::{Version, Versioned, rfc3339};
 use crate::store::users;
-use policy::record::folded;
+use policy::record::{check_email, check_user_name, folded};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -51,6 +51,13 @@ impl From<users::Model> for UserView {
             has_password: password_hash.is_some(),
         }
     }
+}
+
+/// What is wrong with a user to be: the field, and a sentence.
+fn unfit(name: &str, email: Option<&str>) -> Option<(&'static str, String)> {
+    let name = check_user_name(name).err().map(|must| ("name", must));
+    let wrong = name.or_else(|| email.and_then(|email| check_email(email).err()).map(|must| ("email", must)));
+    wrong.map(|(field, must)| (field, format!("{field} {must}.")))
 }
 
 /// The version of a user that an edit can be made from.

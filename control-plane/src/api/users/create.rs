@@ -12,7 +12,6 @@ use crate::permission::{Action, Whose};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use policy::record::{check_email, check_user_name};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -53,9 +52,8 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     caller.may(Action::CreateUser, Whose::Others)?;
     let NewUserBody { name, email, sysadmin, password } = body;
-    check_user_name(&name).map_err(|must| ApiError::BadRequest(format!("name {must}.")))?;
-    if let Some(email) = &email {
-        check_email(email).map_err(|must| ApiError::BadRequest(format!("email {must}.")))?;
+    if let Some((_, sentence)) = super::unfit(&name, email.as_deref()) {
+        return Err(ApiError::BadRequest(sentence));
     }
     // Before the change begins: it takes long.
     let hash = match password {

@@ -12,7 +12,6 @@ use crate::permission::{Action, Whose};
 use axum::Json;
 use axum::extract::State;
 use policy::problem::Fault;
-use policy::record::{check_email, check_user_name};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -77,13 +76,16 @@ pub(crate) async fn import(
     if users.is_empty() || users.len() > USERS_MAX {
         return Err(ApiError::BadRequest(format!("users must have 1 to {USERS_MAX} entries.")));
     }
-    let mut faults: Vec<Fault> = users.iter().enumerate().filter_map(|(index, user)| unfit(index, user)).collect();
+    let unfit = |(index, user): (usize, &ImportedUser)| {
+        super::unfit(&user.name, user.email.as_deref()).map(|(field, sentence)| fault(index, field, sentence))
+    };
+    let mut faults: Vec<Fault> = users.iter().enumerate().filter_map(unfit).collect();
     if !faults.is_empty() {
         return Err(ApiError::InvalidUsers(faults));
     }
     let (mut change, caller) = caller.begin(&app.store).await?;
+    let permit = caller.may(Action::CreateUser, Whose::Others)?;
     for (index, ImportedUser { name, email, sysadmin }) in users.iter().enumerate() {
-        let permit = caller.may(Action::CreateUser, Whose::Others)?;
         let new = NewUser { name, email: email.as_deref(), sysadmin: *sysadmin };
         match change.create_user(&permit, new).await {
             Ok(_) => {}
@@ -103,13 +105,6 @@ pub(crate) async fn import(
         change.commit().await?;
     }
     Ok(Json(Imported { created: users.len(), dry_run }))
-}
-
-/// What is wrong with a user by itself.
-fn unfit(index: usize, user: &ImportedUser) -> Option<Fault> {
-    let name = check_user_name(&user.name).err().map(|must| fault(index, "name", format!("name {must}.")));
-    let email = || user.email.as_deref().and_then(|email| check_email(email).err());
-    name.or_else(|| email().map(|must| fault(index, "email", format!("email {must}."))))
 }
 
 fn fault(index: usize, field: &str, detail: String) -> Fault {
