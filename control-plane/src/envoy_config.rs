@@ -52,6 +52,9 @@ pub(crate) struct Options {
     /// Port of the backend.
     #[arg(long, env = "TOKENGATE_BACKEND_PORT", default_value_t = 8082)]
     backend_port: u16,
+    /// Where the backend lives below the host, such as /jira; not given: at the root.
+    #[arg(long, env = "TOKENGATE_CONTEXT_PATH", value_name = "PATH")]
+    context_path: Option<ContextPath>,
     /// Address of the control plane.
     #[arg(long, env = "TOKENGATE_CONTROL_ADDRESS", default_value = "127.0.0.1")]
     control_address: Host,
@@ -77,6 +80,25 @@ struct Host(String);
 /// A file's path: likewise.
 #[derive(Clone)]
 struct FilePath(String);
+
+/// A path with a slash at its beginning and none at its end: nothing that would mean something to YAML, JSON or a reader
+/// of paths.
+#[derive(Clone)]
+struct ContextPath(String);
+
+impl std::str::FromStr for ContextPath {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '~');
+        let segments = text.strip_prefix('/').unwrap_or_default().split('/');
+        if text.len() <= 200 && text.chars().all(allowed) && segments.into_iter().all(|segment| !segment.is_empty()) {
+            Ok(Self(text.into()))
+        } else {
+            Err("must begin, and not end, with a slash, and hold letters, digits, hyphens and underscores, such as /jira")
+        }
+    }
+}
 
 impl std::str::FromStr for Host {
     type Err = &'static str;
@@ -127,6 +149,16 @@ pub(crate) fn render(options: &Options) -> String {
             text += &tls(&options.control_address, ca);
             continue;
         }
+        if let Some(ContextPath(path)) = &options.context_path {
+            if line.ends_with(CONTEXT_PATH_BELONGS_HERE) {
+                text += &without_context_path(path);
+                continue;
+            }
+            if line.trim_start().starts_with(NO_CONTEXT_PATH) {
+                text += &format!("{}\n", line.replace(NO_CONTEXT_PATH, &format!("\"context_path\": \"{path}\",")));
+                continue;
+            }
+        }
         let value = values.iter().find(|(variable, _)| line.ends_with(&format!(" # {variable}")));
         match (value, line.split_once(": ")) {
             (Some((variable, value)), Some((key, _))) => text += &format!("{key}: {value} # {variable}\n"),
@@ -138,6 +170,21 @@ pub(crate) fn render(options: &Options) -> String {
 
 /// How the lines end in whose place TLS towards the control plane is put.
 const TLS_BELONGS_HERE: &str = "(tokengate envoy-config --control-ca)";
+
+/// How the line ends in whose place a context path is taken off.
+const CONTEXT_PATH_BELONGS_HERE: &str = "(tokengate envoy-config --context-path)";
+
+/// What the filter's configuration says where there is no context path.
+const NO_CONTEXT_PATH: &str = "\"context_path\": \"\",";
+
+/// A route to the control plane's facades, which are below the context path (scripts begin with the backend's base URL).
+fn without_context_path(path: &str) -> String {
+    format!(
+        "              - match: {{ prefix: {path}/, headers: [{{ name: x-tokengate-judged, string_match: {{ exact: control-plane }} }}] }}
+                route: {{ cluster: tokengate, prefix_rewrite: /, timeout: 60s, idle_timeout: 15s }}
+"
+    )
+}
 
 /// A transport socket that speaks TLS with this host alone.
 fn tls(host: &Host, ca: &FilePath) -> String {
@@ -219,6 +266,17 @@ mod tests {
         assert_eq!(text.matches(r#"sni: "tokengate.internal""#).count(), 2);
         let text = rendered(&["--control-address=10.0.0.7", "--control-ca=/etc/ca.pem"]);
         assert!(text.contains(r#"san_type: IP_ADDRESS, matcher: { exact: "10.0.0.7" }"#) && !text.contains("sni:"));
+    }
+
+    #[test]
+    fn below_a_context_path_lie_protected_paths_and_facades() {
+        assert!(!rendered(&[]).contains("prefix_rewrite"));
+        let text = rendered(&["--context-path=/jira"]);
+        assert!(text.contains(r#""context_path": "/jira","#), "{text}");
+        assert!(text.contains("match: { prefix: /jira/, headers: ["), "{text}");
+        for wrong in ["/", "jira", "/jira/", "/a//b", "/a b", "/a\"", "/.."] {
+            assert!(Line::try_parse_from(["x", "--context-path", wrong]).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

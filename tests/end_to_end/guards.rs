@@ -45,8 +45,8 @@ fn assert_nothing_passes(world: &World) {
         for call in [
             world.get(path),
             world.get(path).basic("alice", "wonderland"),
-            world.get(path).header("x-tokengate-judged", b"1"),
-            world.get_http2(path).header("x-tokengate-judged", b"1").header("x-forwarded-user", b"admin"),
+            world.get(path).header("x-tokengate-judged", b"backend"),
+            world.get_http2(path).header("x-tokengate-judged", b"backend").header("x-forwarded-user", b"admin"),
         ] {
             let reply = call.send();
             assert!(matches!(reply.status.as_u16(), 403 | 503), "{path}: {} {}", reply.status, reply.text);

@@ -129,7 +129,7 @@ const FORGED: [(&str, &[u8]); 8] = [
     ("x-tokengate-token-id", b"1"),
     ("x-tokengate-actor", b"admin"),
     ("x-tokengate-assertion", b"e30"),
-    ("x-tokengate-judged", b"1"),
+    ("x-tokengate-judged", b"backend"),
     ("x-tokengate-anything", b"1"),
 ];
 

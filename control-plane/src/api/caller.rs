@@ -14,7 +14,7 @@ use crate::store::{Store, tokens, users};
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use policy::assertion::AssertionError;
+use policy::assertion::{AssertionError, For};
 use policy::credential::{Credential, Secret};
 use policy::headers::ASSERTION;
 use policy::record::same_ignoring_case;
@@ -183,6 +183,9 @@ fn judged(parts: &Parts, app: &App, address: Option<IpAddr>, now: Timestamp) -> 
         app.own_calls.add(call, whole);
     }
     match verdict {
+        // A facade that was switched off a moment ago: judged for the backend, this may be a token that manages nothing.
+        Verdict::Admit(grant) if grant.to() != For::ControlPlane => Err(ApiError::NotFound),
+        Verdict::Pass(For::Backend) => Err(ApiError::NotFound),
         Verdict::Admit(grant) => Ok(Presented::Token(Admitted {
             token_id: grant.token().id.clone(),
             user: grant.user().name.clone(),
@@ -194,7 +197,7 @@ fn judged(parts: &Parts, app: &App, address: Option<IpAddr>, now: Timestamp) -> 
             },
         })),
         Verdict::Deny(reason) => Err(ApiError::Denied(reason)),
-        Verdict::Pass => match request.credential() {
+        Verdict::Pass(For::ControlPlane) => match request.credential() {
             Credential::Basic { user, secret } => {
                 Ok(Presented::Password { name: user.clone(), password: secret.clone() })
             }

@@ -1,7 +1,7 @@
 //! The log lines of calls (A3). Never a secret, whole or part; what a client chose is escaped and cut.
 
+use crate::assertion::For;
 use crate::credential::Credential;
-use crate::path::Area;
 use crate::token;
 use crate::{DenyReason, Request, Verdict};
 use alloc::format;
@@ -29,8 +29,8 @@ pub fn line(verdict: &Verdict, request: &Request) -> Option<String> {
             ))
         }
         Verdict::NeedBody => None, // the verdict is yet to come
-        Verdict::Pass => match (&request.credential, request.area()) {
-            (Credential::Basic { user, .. }, Some(Area::Protected)) => Some(format!(
+        Verdict::Pass(to) => match (&request.credential, to) {
+            (Credential::Basic { user, .. }, For::Backend) if request.needs_snapshot() => Some(format!(
                 "User {} tried to authenticate with an invalid token or a regular password. Passing the request \
                  further to the default authenticator. REST endpoint: {path}",
                 Escaped(user)

@@ -63,8 +63,8 @@ use alloc::boxed::Box;
 pub enum Verdict {
     /// It goes on with the identity of the grant.
     Admit(Box<Grant>),
-    /// It goes on as it came, without an identity of ours; the backend authenticates.
-    Pass,
+    /// It goes on to there as it came, without an identity of ours; who gets it authenticates.
+    Pass(For),
     /// It waits until its body is there, and is then judged again.
     NeedBody,
     /// It is answered with this.
@@ -78,13 +78,13 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
 
 /// The order of checks. Each step is one method below, and a row or two of the table above.
 fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
-    let to = match facts.request.reading.map_err(|Ambiguous| DenyReason::AmbiguousPath)?.area {
+    match facts.request.reading.map_err(|Ambiguous| DenyReason::AmbiguousPath)?.area {
         Area::Open | Area::Ready if facts.request.shows_token() => return Err(DenyReason::PathNotProtected),
-        Area::Open | Area::Ready => return Ok(Verdict::Pass),
-        Area::Protected => For::Backend,
-        Area::ControlPlane => For::ControlPlane,
-    };
+        Area::Open | Area::Ready => return Ok(Verdict::Pass(For::Backend)),
+        Area::Protected | Area::ControlPlane | Area::Facade(_) => {}
+    }
     let settings = facts.snapshot.settings().ok_or(DenyReason::NotReady)?;
+    let to = facts.request.goes_to(settings);
     let case = Case { facts, settings, to };
     case.path_is_allowed()?;
     case.method_is_allowed()?;
@@ -92,7 +92,7 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
     case.headers_are_readable()?;
     let Some(token) = case.token()? else {
         case.may_pass_without_token()?;
-        return Ok(Verdict::Pass);
+        return Ok(Verdict::Pass(to));
     };
     let caller = case.caller(token)?;
     case.token_is_in_order(token)?;
@@ -103,7 +103,7 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
     if case.awaits_body(token)? {
         return Ok(Verdict::NeedBody);
     }
-    let grant = Grant { token: token.clone(), user, actor, assertion: case.assertion(), credential };
+    let grant = Grant { to, token: token.clone(), user, actor, assertion: case.assertion(), credential };
     Ok(Verdict::Admit(Box::new(grant)))
 }
 
@@ -376,6 +376,7 @@ fn refuse_if(condition: bool, reason: DenyReason) -> Result<(), DenyReason> {
 /// The proof that a token was admitted. Only [`decide`] makes one, and only a grant sets identity headers.
 #[derive(Debug)]
 pub struct Grant {
+    to: For,
     token: TokenRecord,
     user: Owner,
     actor: Option<Owner>,
@@ -384,6 +385,11 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Where the request goes.
+    pub fn to(&self) -> For {
+        self.to
+    }
+
     /// The token that was admitted.
     pub fn token(&self) -> &TokenRecord {
         &self.token

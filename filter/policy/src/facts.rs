@@ -4,9 +4,9 @@
 //! its own, so the rule is written once and neither can forget a part of it. What no rule needs is not fetched: each
 //! look costs a request some microseconds.
 
+use crate::assertion::For;
 use crate::credential::{BackendCredential, Credential};
 use crate::decide::ip_rules_concern;
-use crate::path::Area;
 use crate::request::ContextUser;
 use crate::restrictions::{Body, Set};
 use crate::settings::{FilterKeys, Identity};
@@ -126,6 +126,7 @@ impl Known {
         if !request.needs_snapshot() {
             return Self::default();
         }
+        let to = request.goes_to(settings);
         let look_up_user = |name: &str| sources.user(&keys.user_hash(name));
         let token = request.token_hash(&keys.token_hash).map_or(Found::NotLookedUp, |hash| sources.token(&hash));
         let name = match token {
@@ -146,7 +147,7 @@ impl Known {
             _ => Found::NotLookedUp,
         };
         let credential = match token.record() {
-            Some(token) if settings.identity == Identity::Credential && request.area() == Some(Area::Protected) => {
+            Some(token) if settings.identity == Identity::Credential && to == For::Backend => {
                 let credential_of = |user: &UserRecord| keys.credential_of(user);
                 match (&context_user, &token.binding) {
                     (Found::NotLookedUp, Binding::User(owner)) => look_up_user(&owner.name).and_then(credential_of),
@@ -159,7 +160,7 @@ impl Known {
         // The control plane refuses restricted tokens whatever they are restricted to, and a deleted one goes nowhere.
         let is_active = token.record().is_some_and(|token| token.state == TokenState::Active);
         let restrictions = match token.record().and_then(|token| token.restrictions.as_ref()) {
-            Some(hash) if request.area() == Some(Area::Protected) && is_active => sources.restrictions(hash),
+            Some(hash) if to == For::Backend && is_active => sources.restrictions(hash),
             _ => Found::NotLookedUp,
         };
         let address = needs_address.then(|| sources.address()).flatten();

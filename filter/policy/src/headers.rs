@@ -7,8 +7,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Set on every request that the filter lets go on, and on no other. The proxy's own guard behind the filter refuses
-/// whatever does not carry it, so a filter that has vanished from the chain lets nothing through (principle 4).
-pub const MARK: (&str, &str) = ("x-tokengate-judged", "1");
+/// whatever does not carry it, so a filter that has vanished from the chain lets nothing through (principle 4). Its value
+/// says where the request goes ([`destination`]), and the proxy's routes follow it: the path is judged once.
+pub const MARK: &str = "x-tokengate-judged";
+
+/// The value of the mark.
+pub const fn destination(to: For) -> &'static str {
+    match to {
+        For::Backend => "backend",
+        For::ControlPlane => "control-plane",
+    }
+}
 
 /// The names under which the backend is told who is calling, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +86,7 @@ impl IdentityHeaders {
                 return Err(SiteError { field, must: "must be a header name in lower case, of at most 64 characters" });
             }
             let bearer = name.as_bytes() == AUTHORIZATION && *field == "identity_headers.assertion";
-            if (TAKEN.contains(&name.as_str()) && !bearer) || name.as_str() == MARK.0 {
+            if (TAKEN.contains(&name.as_str()) && !bearer) || name.as_str() == MARK {
                 return Err(SiteError { field, must: "must not be a header that HTTP or the proxy needs for itself" });
             }
             if names.iter().skip(index.saturating_add(1)).any(|(_, other)| other == name) {
@@ -145,13 +154,13 @@ pub fn edits(
             edits.extend(blanks());
             return Ok(edits);
         }
-        Verdict::Pass => {}
+        Verdict::Pass(to) => edits.push(mark(*to)),
         Verdict::Admit(grant) => {
             edits.extend(blanks());
             edits.extend(identity(grant, &site.identity, assertion)?);
+            edits.push(mark(grant.to()));
         }
     }
-    edits.push(set(MARK.0, MARK.1.as_bytes()));
     Ok(edits)
 }
 
@@ -159,6 +168,10 @@ pub fn edits(
 /// that some backends prefer; and what is ours to read.
 fn blanks() -> [HeaderEdit; 3] {
     [AUTHORIZATION, b"cookie", CONTEXT_USER].map(|name| HeaderEdit::Blank { name: name.to_vec() })
+}
+
+fn mark(to: For) -> HeaderEdit {
+    set(MARK, destination(to).as_bytes())
 }
 
 /// A grant wants an assertion signed, and there is none.

@@ -6,6 +6,7 @@
 //! (principle 5). The query is never looked at: what a client may choose freely must not decide.
 
 use crate::Site;
+use crate::settings::Facade;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -19,6 +20,8 @@ pub enum Area {
     Ready,
     /// Routed to the control plane, which judges the credential once more; always protected.
     ControlPlane,
+    /// A facade's: the control plane's while the setting `facades` names it, else the backend's, where tokens count.
+    Facade(Facade),
     /// The backend, where tokens count.
     Protected,
     /// The backend, where a token grants nothing and the request passes untouched.
@@ -54,18 +57,22 @@ impl Reading {
         }
         let doubtful = match area {
             Area::Open | Area::Ready => false,
-            Area::Protected => holds_doubtful_bytes(path),
+            Area::Protected | Area::Facade(_) => holds_doubtful_bytes(path),
             Area::ControlPlane => holds_doubtful_bytes(path) || encoded_slash,
         };
-        // The proxy's own routes compare with regard to case. A path that is the control plane's in one reading and the
+        // Some proxies' own routes compare with regard to case. A path that is the control plane's in one reading and the
         // backend's in the other would carry a token to the backend.
         let in_other_case = area != Area::ControlPlane
             && site.control_plane_prefixes.iter().any(|prefix| starts_with_ignoring_case(path, prefix.as_bytes()));
-        if doubtful || in_other_case { Err(Ambiguous) } else { Ok(Self { area, encoded_slash }) }
+        let facade_in_other_case = !matches!(area, Area::ControlPlane | Area::Facade(_))
+            && below_context(path, site).is_some_and(|below| {
+                Facade::ALL.iter().any(|facade| starts_with_ignoring_case(below, facade.prefix().as_bytes()))
+            });
+        if doubtful || in_other_case || facade_in_other_case { Err(Ambiguous) } else { Ok(Self { area, encoded_slash }) }
     }
 }
 
-/// The strict reading: byte by byte, but for the case of protected prefixes.
+/// The strict reading: byte by byte, but for the case of the context path and of protected prefixes.
 fn area_as_it_stands(path: &[u8], site: &Site) -> Area {
     if path == READY_PATH {
         return Area::Ready;
@@ -73,7 +80,12 @@ fn area_as_it_stands(path: &[u8], site: &Site) -> Area {
     if site.control_plane_prefixes.iter().any(|prefix| path.starts_with(prefix.as_bytes())) {
         return Area::ControlPlane;
     }
-    let protected = below_context(path, site).is_some_and(|below| {
+    let below = below_context(path, site);
+    let is_of = |facade: &Facade| below.is_some_and(|below| below.starts_with(facade.prefix().as_bytes()));
+    if let Some(facade) = Facade::ALL.iter().copied().find(is_of) {
+        return Area::Facade(facade);
+    }
+    let protected = below.is_some_and(|below| {
         site.protected_prefixes.iter().any(|prefix| starts_with_ignoring_case(below, prefix.as_bytes()))
     });
     if protected { Area::Protected } else { Area::Open }
@@ -161,10 +173,13 @@ impl Liberal {
     /// Whether this reading gives the same area as the strict one.
     fn agrees(&self, area: Area, site: &Site) -> bool {
         let control_plane = site.control_plane_prefixes.iter().any(|prefix| self.may_be_below("", prefix));
-        let protected = site.protected_prefixes.iter().any(|prefix| self.may_be_below(&site.context_path, prefix));
+        let below = |prefix: &str| self.may_be_below(&site.context_path, prefix);
+        let protected = site.protected_prefixes.iter().any(|prefix| below(prefix));
+        let facade = || Facade::ALL.iter().any(|facade| below(facade.prefix()));
         match area {
-            Area::Open | Area::Ready => !protected && !control_plane,
+            Area::Open | Area::Ready => !protected && !control_plane && !facade(),
             Area::Protected => protected && !control_plane && !self.drops_names,
+            Area::Facade(facade) => below(facade.prefix()) && !control_plane && !self.drops_names,
             Area::ControlPlane => control_plane && !self.drops_names,
         }
     }
@@ -333,6 +348,9 @@ mod tests {
         assert_eq!(area("/REST/api"), Ok(Area::Protected));
         assert_eq!(area("/rest/api/2/user/J%C3%BCrgen"), Ok(Area::Protected));
         assert_eq!(area("/api/v1/tokens"), Ok(Area::ControlPlane));
+        assert_eq!(area("/rest/pat/latest/tokens"), Ok(Area::Facade(Facade::Pat)));
+        assert_eq!(area("/rest/extender/1.0/tokenTools/get"), Ok(Area::Facade(Facade::Extender)));
+        assert_eq!(area("/rest/extender/1.0/filter/user/x"), Ok(Area::Protected));
         assert_eq!(area("/.well-known/tokengate/ready"), Ok(Area::Ready));
         for open in ["/", "", "*", "/restful", "/login?next=/rest/", "/browse/A;x=y", "/100%25/x", "/secure/a%2fb"] {
             assert_eq!(area(open), Ok(Area::Open), "{open}");
@@ -346,6 +364,8 @@ mod tests {
         assert_eq!(area(b"/JIRA/rest/api"), Ok(Area::Protected));
         assert_eq!(area(b"/rest/api"), Ok(Area::Open));
         assert_eq!(area(b"/api/v1/users"), Ok(Area::ControlPlane));
+        assert_eq!(area(b"/jira/rest/pat/latest/tokens"), Ok(Area::Facade(Facade::Pat)));
+        assert_eq!(area(b"/rest/pat/latest/tokens"), Ok(Area::Open));
         for ambiguous in
             ["/jira;x/rest/a", "/jira/x/..;/rest/a", "/x/..;/jira/rest/a", "/jir%61/rest/a", "/%2e%2e/jira/rest/"]
         {
@@ -386,6 +406,8 @@ mod tests {
             "/rest/a%ffb",
             "/rest/a%25b",
             "/API/v1/users", // the proxy would route this to the backend
+            "/rest/PAT/latest/tokens",
+            "/rest/pat;x/latest/tokens",
             "/x/..;/api/v1/users",
             "/a%255cb/%252e%252e/rest/t", // decoded twice, and a backslash is no separator
             "/a%2fb/..;/rest/t",          // parameters cut, slashes left encoded

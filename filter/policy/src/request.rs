@@ -1,10 +1,11 @@
 //! The facts of a request, read from its headers once.
 
+use crate::assertion::For;
 use crate::credential::{Credential, SECRET_LEN_MAX, Secret, shows_token};
 use crate::headers::{CONTEXT_USER, overrides_method};
 use crate::path::{Ambiguous, Area, Reading, below_context, without_query};
 use crate::record::limits::USER_NAME_LEN_MAX;
-use crate::{HashKeys, KeyedHash, Site};
+use crate::{HashKeys, KeyedHash, Settings, Site};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -142,7 +143,16 @@ impl Request {
 
     /// Whether a verdict depends on anything but the request itself.
     pub fn needs_snapshot(&self) -> bool {
-        matches!(self.area(), Some(Area::Protected | Area::ControlPlane))
+        matches!(self.area(), Some(Area::Protected | Area::ControlPlane | Area::Facade(_)))
+    }
+
+    /// Where it goes if it goes on.
+    pub(crate) fn goes_to(&self, settings: &Settings) -> For {
+        match self.area() {
+            Some(Area::ControlPlane) => For::ControlPlane,
+            Some(Area::Facade(facade)) if settings.facades.contains(&facade) => For::ControlPlane,
+            Some(Area::Facade(_) | Area::Protected | Area::Open | Area::Ready) | None => For::Backend,
+        }
     }
 
     /// The part of the site to which it belongs, if all readers agree on one.

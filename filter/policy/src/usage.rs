@@ -6,9 +6,9 @@
 //!
 //! On the wire entries stand one behind the other, each as its own postcard, so that a batch grows by appending.
 
+use crate::assertion::For;
 use crate::calls::Escaped;
 use crate::credential::Credential;
-use crate::path::Area;
 use crate::settings::AuditCalls;
 use crate::{Binding, Known, Request, Timestamp, Verdict};
 use alloc::collections::BTreeMap;
@@ -96,9 +96,9 @@ impl Call {
                 };
                 (Some(&token.id), user.cloned(), None, reason.code())
             }
-            Verdict::Pass => match (&request.credential, request.area()) {
-                (Credential::Basic { user, .. }, Some(Area::Protected))
-                    if audit_calls == AuditCalls::TokensAndPasswords =>
+            Verdict::Pass(to) => match (&request.credential, to) {
+                (Credential::Basic { user, .. }, For::Backend)
+                    if request.needs_snapshot() && audit_calls == AuditCalls::TokensAndPasswords =>
                 {
                     (None, Some(Escaped(user).to_string()), None, PASSED)
                 }

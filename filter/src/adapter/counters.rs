@@ -21,7 +21,7 @@ impl Counters {
     pub(crate) fn verdict(&self, verdict: &Verdict) {
         match verdict {
             Verdict::Admit(_) => self.count("requests_total.verdict.admitted"),
-            Verdict::Pass => self.count("requests_total.verdict.passed"),
+            Verdict::Pass(_) => self.count("requests_total.verdict.passed"),
             Verdict::NeedBody => {} // counted once it is judged
             Verdict::Deny(reason) => self.count(&["requests_total.verdict.refused.code.", reason.code()].concat()),
         }

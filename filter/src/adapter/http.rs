@@ -135,7 +135,7 @@ impl Http {
         let judged = match judged.verdict {
             Verdict::Deny(DenyReason::BodyUnreadable) if too_large => judged.refused(DenyReason::BodyTooLarge),
             // Its credential is off already, and it is a token's no more: it cannot go on as it came.
-            Verdict::Pass => judged.refused(DenyReason::ProxyFailure),
+            Verdict::Pass(_) => judged.refused(DenyReason::ProxyFailure),
             // Asked for once more when there is no more to come.
             Verdict::NeedBody => judged.refused(DenyReason::BodyUnreadable),
             Verdict::Admit(_) | Verdict::Deny(_) => judged,
@@ -160,7 +160,7 @@ impl Http {
                 self.state = State::Admitted { ticket };
                 Action::Continue
             }
-            Verdict::Pass => {
+            Verdict::Pass(_) => {
                 self.state = State::Passed;
                 Action::Continue
             }

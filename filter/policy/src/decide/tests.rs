@@ -70,7 +70,7 @@ impl Given<'_> {
         let snapshot = Snapshot::Ready { settings: &self.settings, age_ms: 0 };
         match decide(&Facts { request: &request, snapshot, known: &self.known, body: Body::NotYet, now: self.now }) {
             Verdict::Admit(grant) => Ok(grant.user().name.clone()),
-            Verdict::Pass => Ok("(passed)".into()),
+            Verdict::Pass(_) => Ok("(passed)".into()),
             Verdict::NeedBody => Ok("(awaits its body)".into()),
             Verdict::Deny(reason) => Err(reason),
         }

@@ -173,6 +173,18 @@ impl TokenSchemes {
     }
 }
 
+impl Facade {
+    /// Where its paths begin, below the context path.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::ApiTokens => "/rest/api-tokens/",
+            Self::Resolution => "/rest/de.resolution.apitokenauth/",
+            Self::Extender => "/rest/extender/1.0/tokenTools/",
+            Self::Pat => "/rest/pat/",
+        }
+    }
+}
+
 impl Item for Facade {
     const LIST_LEN_MAX: usize = 4; // there are no more
 }

@@ -85,6 +85,7 @@ pub(super) struct Rules {
     pub(super) password_exempt_users: &'static [&'static str],
     pub(super) password_exempt_paths: &'static [&'static str],
     pub(super) foreign_credentials: ForeignCredentials,
+    pub(super) facades: &'static [Facade],
     pub(super) ip_rules: &'static [&'static str],
     pub(super) ip_rules_apply_to: IpRulesApplyTo,
     pub(super) on_behalf_of: OnBehalfOf,
@@ -146,7 +147,9 @@ pub(super) static PEOPLE: [&Person; 5] = [&ALICE, &EMILE, &ROOT, &SAM, &RUTH];
 pub(super) enum Area {
     Protected,
     ControlPlane,
-    /// Neither; the path on which the filter itself answers is one of these for the verdict.
+    /// Of the facade M1: the control plane's while that is switched on, else the backend's.
+    Facade,
+    /// None of these; the path on which the filter itself answers is one of these for the verdict.
     Open,
     Ambiguous,
 }

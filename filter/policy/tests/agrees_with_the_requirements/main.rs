@@ -31,7 +31,7 @@ use policy::credential::{BackendCredential, Secret};
 use policy::headers::{HeaderEdit, edits};
 use policy::restrictions::{Body, Set};
 use policy::settings::{
-    Age, EncodedSlashes, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, Passwords, PathPrefix, TokenSchemes,
+    Age, EncodedSlashes, Facade, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, Passwords, PathPrefix, TokenSchemes,
     UserName,
 };
 use policy::{

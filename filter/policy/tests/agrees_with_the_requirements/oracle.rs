@@ -93,7 +93,7 @@ pub(super) fn without_token(case: &Case) -> Result<Goes, Refusal> {
     // U7: "not with passwords (403)", and "refused, not ignored". Open: whether the control plane's paths are excepted.
     refuse_if(!case.context_user.is_empty(), 403, "on_behalf_of_refused")?;
     // "On the control plane's own paths, which authenticate by themselves, ... what is no token passes."
-    if case.path.area == Area::ControlPlane {
+    if manages(case) {
         return Ok(Goes::Untouched);
     }
     // U12: "everything without an admitted token is 401".
@@ -114,7 +114,7 @@ pub(super) fn without_token(case: &Case) -> Result<Goes, Refusal> {
 /// The part of the table that begins with "A token".
 pub(super) fn with_token(case: &Case, user: Option<&str>) -> Result<Goes, Refusal> {
     let Case { settings, token, .. } = case;
-    let for_the_control_plane = case.path.area == Area::ControlPlane;
+    let for_the_control_plane = manages(case);
 
     // U1, U4: whose is it, and who is calling?
     let caller = match token.owner {
@@ -194,7 +194,7 @@ pub(super) fn on_behalf_of(name: &str, caller: &Person, case: &Case) -> Result<&
         OnBehalfOf::Listed => settings.on_behalf_of_callers.iter().any(|listed| same(listed, caller.name)),
     };
     // Open: at the control plane only sysadmins, since what is made in another's name outlasts the permission.
-    let manages = case.path.area == Area::ControlPlane;
+    let manages = manages(case);
     let may = may && (caller.sysadmin || !manages);
     refuse_if(!may || token.owner.is_none(), 403, "on_behalf_of_refused")?;
     refuse_if(!case.users_readable, 503, "snapshot_unreadable")?;
@@ -202,6 +202,13 @@ pub(super) fn on_behalf_of(name: &str, caller: &Person, case: &Case) -> Result<&
     refuse_if(other.suspended, 403, "context_user_suspended")?;
     refuse_if(other.sysadmin && !caller.sysadmin, 403, "context_user_is_sysadmin")?;
     Ok(other)
+}
+
+/// The control plane's own paths, and those of a facade that the setting `facades` names ("so that a real Jira may serve
+/// that path itself").
+pub(super) fn manages(case: &Case) -> bool {
+    let facade_is_on = case.settings.facades.contains(&Facade::ApiTokens);
+    case.path.area == Area::ControlPlane || case.path.area == Area::Facade && facade_is_on
 }
 
 /// S2: "token and password requests", which are all that come with a credential; others by setting.
@@ -214,7 +221,7 @@ pub(super) fn ip_rules_concern(case: &Case) -> bool {
 /// token passes there.
 pub(super) fn password_may_pass(case: &Case, user: &str) -> bool {
     let Rules { passwords, password_exempt_users, password_exempt_paths, .. } = case.settings;
-    case.path.area == Area::ControlPlane
+    manages(case)
         || passwords == Passwords::Allowed
         || password_exempt_users.iter().any(|exempt| same(exempt, user))
         || holds_path(password_exempt_paths, case.path)
@@ -288,7 +295,7 @@ pub(super) fn matches_rule(rule: &str, client: &str) -> bool {
 
 /// What the sources may be asked for at most: nobody pays for facts on which no rule depends.
 pub(super) fn may_ask(case: &Case) -> (bool, BTreeSet<String>) {
-    let judged = matches!(case.path.area, Area::Protected | Area::ControlPlane);
+    let judged = matches!(case.path.area, Area::Protected | Area::ControlPlane | Area::Facade);
     let (user, secret) = match case.credential {
         Credential::Basic(user, secret) => (Some(user), Some(secret)),
         Credential::Bearer(secret) => (None, Some(secret)),

@@ -24,8 +24,15 @@ pub(super) fn by_the_policy(case: &Case, world: &World) -> Result<Goes, Refusal>
     };
     let now = Timestamp::from_millis(NOW_MS);
     let verdict = decide(&Facts { request: &request, snapshot, known: &known, body: Body::NotYet, now });
+    if let Some(to) = match &verdict {
+        Verdict::Pass(to) => Some(*to),
+        Verdict::Admit(grant) => Some(grant.to()),
+        Verdict::NeedBody | Verdict::Deny(_) => None,
+    } {
+        assert_eq!(to == For::ControlPlane, manages(case), "{case:?}");
+    }
     match &verdict {
-        Verdict::Pass => Ok(Goes::Untouched),
+        Verdict::Pass(_) => Ok(Goes::Untouched),
         Verdict::NeedBody => panic!("no case has restrictions: {case:?}"),
         Verdict::Deny(reason) => Err((reason.status(), reason.code())),
         Verdict::Admit(grant) => {
@@ -87,7 +94,7 @@ impl World {
         };
         let keys = HashMap::from([(false, keys(None)), (true, keys(BackendCredential::new(FOR_ALL.as_bytes())))]);
         let site = |context: &str| {
-            let control_plane_prefixes = ["/api/v1/", "/tokengate/", "/rest/api-tokens/"].map(String::from).to_vec();
+            let control_plane_prefixes = ["/api/v1/", "/tokengate/"].map(String::from).to_vec();
             Site { context_path: context.into(), control_plane_prefixes, ..Site::default() }
         };
         let mint = |byte| String::from_utf8(token::mint([byte; 32]).expose().to_vec()).unwrap();
@@ -176,6 +183,7 @@ impl World {
             password_exempt_users: names(rules.password_exempt_users),
             password_exempt_paths: paths(rules.password_exempt_paths),
             foreign_credentials: rules.foreign_credentials,
+            facades: rules.facades.to_vec(),
             ip_rules: self.rules(rules.ip_rules),
             ip_rules_apply_to: rules.ip_rules_apply_to,
             on_behalf_of: rules.on_behalf_of,

@@ -6,6 +6,10 @@ pub(super) const PROTECTED: Path = at(Area::Protected, "/rest/api/2/issue/JRA-1"
 pub(super) const LISTED_PATH: Path = Path { listed: true, ..at(Area::Protected, "/rest/internal/jobs") };
 pub(super) const OPEN: Path = at(Area::Open, "/browse/JRA-1");
 pub(super) const CONTROL_PLANE: Path = at(Area::ControlPlane, "/api/v1/tokens");
+pub(super) const FACADE: Path = at(Area::Facade, "/rest/api-tokens/latest/");
+
+/// Which facades are on.
+const FACADES: &[Facade] = &[Facade::Pat, Facade::ApiTokens];
 
 pub(super) const PATHS: &[Path] = &[
     PROTECTED,
@@ -25,7 +29,9 @@ pub(super) const PATHS: &[Path] = &[
     at(Area::Open, "/.well-known/tokengate/ready?verbose"),
     CONTROL_PLANE,
     at(Area::ControlPlane, "/tokengate/"),
-    at(Area::ControlPlane, "/rest/api-tokens/latest/user"),
+    FACADE,
+    at(Area::Protected, "/rest/api-tokens"),
+    at(Area::Ambiguous, "/rest/API-tokens/latest/"),
     at(Area::Ambiguous, "/rest/x;y"),
     at(Area::Ambiguous, "/x/..;/rest/"),
     at(Area::Ambiguous, "/x/%2e%2e/rest/api"),
@@ -43,6 +49,8 @@ pub(super) const PATHS: &[Path] = &[
     below_jira(Area::Open, "/rest/api/2/issue/JRA-1"),
     below_jira(Area::Open, "/jira/api/v1/tokens"),
     below_jira(Area::ControlPlane, "/api/v1/tokens"),
+    below_jira(Area::Facade, "/jira/rest/api-tokens/latest/"),
+    below_jira(Area::Open, "/rest/api-tokens/latest/"),
     below_jira(Area::Ambiguous, "/jira/rest/x;y"),
 ];
 
@@ -186,6 +194,7 @@ dimensions! {
     settings.password_exempt_users = [&[], EXEMPT],
     settings.password_exempt_paths = [&[], LISTED],
     settings.foreign_credentials = [ForeignCredentials::Pass, ForeignCredentials::Refuse],
+    settings.facades = [FACADES, &[]],
     settings.ip_rules = IP_RULES,
     settings.ip_rules_apply_to = [IpRulesApplyTo::Credentialed, IpRulesApplyTo::All],
     settings.on_behalf_of = [OnBehalfOf::Sysadmins, OnBehalfOf::Off, OnBehalfOf::Listed],
@@ -234,7 +243,8 @@ dimensions! {
 dimensions! {
     /// In which state a token is, and what is asked of it.
     STATE_AND_LIMITS:
-    path = [PROTECTED, CONTROL_PLANE],
+    path = [PROTECTED, CONTROL_PLANE, FACADE],
+    settings.facades = [FACADES, &[]],
     method = ["GET", "POST"],
     override_header = [None, Some("x-http-method-override")],
     client = [Some("10.1.2.3"), Some("::ffff:10.1.2.10"), None],
@@ -286,6 +296,7 @@ pub(super) fn alice_reads() -> Case {
             password_exempt_users: &[],
             password_exempt_paths: &[],
             foreign_credentials: ForeignCredentials::Pass,
+            facades: FACADES,
             ip_rules: &[],
             ip_rules_apply_to: IpRulesApplyTo::Credentialed,
             on_behalf_of: OnBehalfOf::Sysadmins,
