@@ -5,6 +5,7 @@ mod audit;
 mod caller;
 mod credentials;
 mod error;
+mod facades;
 pub(crate) mod idempotency;
 mod input;
 mod openapi;
@@ -63,6 +64,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(credentials::show::show, credentials::set::set, credentials::delete::delete))
         .split_for_parts();
     router
+        .merge(facades::router(&app))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound)
         .layer(Extension(openapi::Served::new(&document)))

@@ -17,6 +17,9 @@ struct Scene<'a> {
 
 /// The table: for each operation the action that it is by `permission.rs`, the query, and the body.
 fn row(operation: &str, scene: &Scene<'_>) -> Option<(&'static str, String, Value)> {
+    if let Some(route) = FacadeRoute::of(operation) {
+        return Some((route.action, String::new(), (route.body)(scene)));
+    }
     let Scene { subject, number } = scene;
     let (plain, nothing) = (String::new, Value::Null);
     Some(match operation {
@@ -53,6 +56,53 @@ fn row(operation: &str, scene: &Scene<'_>) -> Option<(&'static str, String, Valu
         "list_calls" | "export_calls" => ("call.list", format!("?user={subject}"), nothing),
         _ => return None,
     })
+}
+
+/// A route of a facade, which is in no document.
+struct FacadeRoute {
+    method: Method,
+    path: &'static str,
+    /// The action that it is by `permission.rs`.
+    action: &'static str,
+    /// Whether it is about the caller's own things alone, whoever else has some.
+    own_only: bool,
+    body: fn(&Scene<'_>) -> Value,
+}
+
+/// Their table. (A unit test of the control plane sees that no route is missing in what is printed of it.)
+const FACADES: &[FacadeRoute] = &[
+    FacadeRoute {
+        method: Method::POST,
+        path: "/rest/pat/latest/tokens",
+        action: "token.create",
+        own_only: true,
+        body: |_| json!({ "name": "created" }),
+    },
+    FacadeRoute {
+        method: Method::GET,
+        path: "/rest/pat/latest/tokens",
+        action: "token.list",
+        own_only: true,
+        body: |_| Value::Null,
+    },
+    FacadeRoute {
+        method: Method::DELETE,
+        path: "/rest/pat/latest/tokens/{id}",
+        action: "token.delete",
+        own_only: false,
+        body: |_| Value::Null,
+    },
+];
+
+impl FacadeRoute {
+    /// The name under which it stands in the printed table.
+    fn id(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    fn of(id: &str) -> Option<&'static Self> {
+        FACADES.iter().find(|route| route.id() == id)
+    }
 }
 
 /// Who asks.
@@ -126,6 +176,12 @@ impl Operation {
                 });
             }
         }
+        operations.extend(FACADES.iter().map(|route| Self {
+            id: route.id(),
+            method: route.method.clone(),
+            path: route.path.to_owned(),
+            public: false,
+        }));
         // What only reads comes first: it finds what others take away.
         operations.sort_by_key(|operation| (operation.method != Method::GET, operation.id.clone()));
         operations
@@ -272,7 +328,8 @@ fn snapshot_of_permissions_every_route_as_every_role_s4_s5_s6() {
     let mut world = World::prepare(1);
     world.site.secure_mode = false;
     world.start_both();
-    world.set(&json!({ "unbound_tokens": true })); // and so there is a history
+    let facades = json!(["api_tokens", "resolution", "extender", "pat"]);
+    world.set(&json!({ "unbound_tokens": true, "facades": &facades })); // and so there is a history
     let document = world.control_get("/api/v1/openapi.json").send().json;
     let instance = world.as_admin(Method::GET, "/api/v1/proxies").send().json["items"][0]["instance"].clone();
     let instance = instance.as_str().expect("a proxy").to_owned();
@@ -325,10 +382,11 @@ fn snapshot_of_permissions_every_route_as_every_role_s4_s5_s6() {
     for request in prepare(&Role::UNRESTRICTED, &people) {
         note(&request, &stage.send(&request));
     }
-    for (role, settings) in [
+    for (role, mut settings) in [
         (Role::OnlyAdminsCreate, json!({ "only_admins_create": true })),
         (Role::ForAdminsOnly, json!({ "only_admins_create": true, "users_may_use_tokens_created_for_them": false })),
     ] {
+        settings["facades"] = facades.clone(); // somebody has restored other settings
         stage.admin(Method::PATCH, "/api/v1/settings", &settings);
         for request in prepare(&[role], &people) {
             let reply = stage.send(&request);
@@ -352,15 +410,23 @@ fn printed(operations: &[Operation], table: &Table) -> String {
          the proxy (tests/end_to_end/permissions.rs). `direct`, `proxy`: there alone. `read-only`, `ip-bound`, `lines`\n\
          and `unbound` are restricted tokens of a sysadmin; `S4`: while only sysadmins create tokens; `S5`: while users may use none.\n\n",
     );
-    text += &format!("{:<34}{:<25}", "operation", "action");
+    let (mut facades, mut sorted): (Vec<&Operation>, Vec<&Operation>) =
+        operations.iter().partition(|operation| FacadeRoute::of(&operation.id).is_some());
+    for (kind, operations, width) in [("operation", &mut sorted, 34), ("route of a facade", &mut facades, 84)] {
+        operations.sort_by_key(|operation| (operation.path.as_str(), operation.method.as_str()));
+        text += &section(kind, operations, width, table);
+    }
+    text
+}
+
+fn section(kind: &str, operations: &[&Operation], width: usize, table: &Table) -> String {
+    let mut text = format!("{kind:<width$}{:<25}", "action");
     text += &Role::COLUMNS.map(|(_, head)| format!("{head:<18}")).concat();
     text = text.trim_end().to_owned() + "\n";
-    let mut sorted: Vec<&Operation> = operations.iter().collect();
-    sorted.sort_by_key(|operation| (operation.path.as_str(), operation.method.as_str()));
-    for operation in sorted {
+    for operation in operations {
         let scene = Scene { subject: "", number: 0 };
         let (action, _, _) = row(&operation.id, &scene).expect("a row");
-        let mut line = format!("{:<34}{action:<25}", operation.id);
+        let mut line = format!("{:<width$}{action:<25}", operation.id);
         for (role, _) in Role::COLUMNS {
             let cell = match table[&(operation.id.clone(), role)][..] {
                 [(_, true), (_, true)] => "yes",
@@ -373,7 +439,7 @@ fn printed(operations: &[Operation], table: &Table) -> String {
         text += line.trim_end();
         text += "\n";
     }
-    text
+    text + "\n"
 }
 
 /// The table that is asked, as the unit test of `permission.rs` prints it, says the same of each action.
@@ -388,6 +454,10 @@ fn agrees_with_the_pure_table(operations: &[Operation], table: &Table) {
         let cells: Vec<&str> = line.split("\\n").next().unwrap_or_default().split_whitespace().collect();
         assert_eq!(cells.len(), roles.len(), "{action}: {cells:?}");
         for (role, cell) in roles.into_iter().zip(cells) {
+            let about_others = matches!(role, Role::UserOthers | Role::SysadminOthers);
+            if about_others && FacadeRoute::of(&operation.id).is_some_and(|route| route.own_only) {
+                continue;
+            }
             let direct = table[&(operation.id.clone(), role)].iter().find(|(port, _)| *port == Port::Direct);
             assert_eq!(direct.map(|(_, allowed)| *allowed), Some(cell == "yes"), "{} as {role:?}", operation.id);
         }

@@ -6,21 +6,25 @@ pub(crate) mod delete_many;
 pub(crate) mod edit;
 mod filter;
 pub(crate) mod list;
+pub(crate) mod make;
 pub(crate) mod rotate;
+pub(crate) mod rows;
 pub(crate) mod secret;
 pub(crate) mod show;
 pub(crate) mod validity;
 
-pub(crate) use create::{mint, public_id};
+pub(crate) use make::{mint, public_id};
 
 use super::caller::Caller;
 use super::error::ApiError;
 use super::input::{Version, Versioned, rfc3339};
-use crate::permission::{Action, Permit};
+use crate::permission::{self, Action, Permit};
+use crate::store::tokens::filter::{Filter, Whose};
 use crate::store::{token_usage, tokens, users};
 use policy::record::limits::{LABEL_CHARS_MAX, TOKEN_ADDRESSES_MAX};
 use policy::restrictions::Set;
 use policy::{IpRule, Scope, token};
+use sea_orm::sea_query::SimpleExpr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -125,14 +129,24 @@ fn version(token: &tokens::Model) -> Version {
 }
 
 /// The token with this id and its owner, if the caller may do this with it. Another's is as good as none.
-async fn find(
+pub(crate) async fn find(
     db: &impl ConnectionTrait,
     caller: &Caller,
     action: Action,
     id: &str,
 ) -> Result<(Permit, tokens::Model, Option<users::Model>), ApiError> {
+    find_where(db, caller, action, tokens::Column::PublicId.eq(id)).await
+}
+
+/// The same by what only one token can meet.
+pub(crate) async fn find_where(
+    db: &impl ConnectionTrait,
+    caller: &Caller,
+    action: Action,
+    condition: SimpleExpr,
+) -> Result<(Permit, tokens::Model, Option<users::Model>), ApiError> {
     let token = tokens::Entity::find()
-        .filter(tokens::Column::PublicId.eq(id))
+        .filter(condition)
         .filter(tokens::Column::DeletedAt.is_null())
         .one(db)
         .await?
@@ -143,6 +157,12 @@ async fn find(
         Some(id) => Some(users::Entity::find_by_id(id).one(db).await?.ok_or(ApiError::NotFound)?),
     };
     Ok((permit, token, owner))
+}
+
+/// What finds the caller's own tokens, and the proof that the caller may do this with them.
+pub(crate) fn of_caller(caller: &Caller, action: Action) -> Result<(Permit, Filter), ApiError> {
+    let permit = caller.may(action, permission::Whose::Own)?;
+    Ok((permit, Filter::all_of(Whose::Of(caller.user.id))))
 }
 
 /// The addresses of a token that another one is to have as well.

@@ -56,6 +56,9 @@ impl Related<users::Entity> for Entity {
 
 impl ActiveModelBehavior for ActiveModel {}
 
+/// Characters of a public id: 80 random bits, hexadecimal. (A number of a token has fewer.)
+pub(crate) const PUBLIC_ID_LEN: usize = 20;
+
 /// The token with this public id, and its owner, deleted or not: in one statement, since every call asks.
 pub(crate) async fn with_owner(
     db: &impl ConnectionTrait,

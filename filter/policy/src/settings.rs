@@ -150,7 +150,7 @@ settings! {
     help_url: Option<Url> = None,
     /// Where people reach this site, for links. No effect yet: there are no links.
     public_base_url: Option<Url> = None,
-    /// Which facades for other products' scripts are served. No effect yet: there are none.
+    /// Which facades for other products' scripts are served; the paths of the others are the backend's.
     facades: Vec<Facade> = [Facade::ApiTokens, Facade::Resolution, Facade::Extender].into(),
 }
 

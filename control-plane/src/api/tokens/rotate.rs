@@ -1,7 +1,8 @@
 //! `POST /api/v1/tokens/{id}/rotate`: puts a new token with the same properties in the place of one's own or, for
 //! sysadmins, anyone's. The old one works on for a while, if that is wanted, so that a script can be changed in between.
 
-use super::create::{Created, Minted};
+use super::create::Created;
+use super::make::Material;
 use super::validity::{Wanted, span_of};
 use crate::App;
 use crate::api::caller::Caller;
@@ -62,7 +63,7 @@ pub(crate) async fn rotate(
     let RotateBody { overlap, expires_at, validity } = body;
     let overlap = overlap.as_deref().map(read_overlap).transpose()?.unwrap_or(Age::from_seconds(0));
     let wanted = Wanted::read(expires_at.as_deref(), validity)?;
-    let minted = Minted::new(&app)?;
+    let material = Material::minted(&app)?;
     let (mut change, caller) = caller.begin(&app.store).await?;
     if let Some(answer) = attempt.answered(&app.store, &change, &caller).await? {
         return Ok(answer);
@@ -80,8 +81,8 @@ pub(crate) async fn rotate(
     let expires_at = wanted.or_as_long_as(span_of(&old)).end(settings, valid_from, now)?;
     let label = old.label.clone();
     let new = NewToken {
-        public_id: minted.public_id,
-        hash: minted.hash,
+        public_id: material.public_id,
+        hash: material.hash,
         label: &label,
         owner_id: old.owner_id,
         valid_from,
@@ -90,11 +91,11 @@ pub(crate) async fn rotate(
         imported: false,
         ip_ranges: super::stored_ip_ranges(&old)?,
         restrictions: super::stored_restrictions(&old)?,
-        recoverable: minted.recoverable,
+        recoverable: material.recoverable,
     };
     let old_ends = end_of_old(&old, overlap, now);
     let token = change.rotate_token(&permit, old, new, old_ends).await?;
-    let answer = Created::new(Some(&minted.secret), token, owner.as_ref())?;
+    let answer = Created::new(material.secret.as_ref(), token, owner.as_ref())?;
     attempt.commit(&app.store, change, &caller, StatusCode::CREATED, &answer).await
 }
 

@@ -7,10 +7,12 @@ use policy::settings::Validity;
 use policy::{Settings, Timestamp};
 
 /// When a token is to end, as the caller wants it.
-pub(super) enum Wanted {
+#[derive(Default)]
+pub(crate) enum Wanted {
     Until(Timestamp),
     For(Validity),
     /// Nothing was said.
+    #[default]
     TheLongest,
     /// Like another token: for so many milliseconds, or without end; as far as that is allowed.
     AsLongAs(Option<u64>),

@@ -89,6 +89,12 @@ pub(crate) struct Found {
 }
 
 impl Filter {
+    /// All of these.
+    pub(crate) fn all_of(whose: Whose) -> Self {
+        let (created, expires, last_used) = (Span::default(), Span::default(), Span::default());
+        Self { whose, label_prefix: None, created, expires, last_used, never_used: false }
+    }
+
     /// Finds the tokens behind a cursor, at most so many.
     pub(crate) async fn page(
         &self,

@@ -1,0 +1,37 @@
+//! M4: personal access tokens of Atlassian Data Center.
+
+use super::{assert_like, world_with_facades};
+use reqwest::Method;
+use serde_json::json;
+use tests::eventually;
+
+const TOKENS: &str = "/rest/pat/latest/tokens";
+
+#[test]
+fn m4_a_token_is_created_works_is_listed_and_deleted() {
+    let (world, token) = world_with_facades();
+    let body = json!({ "name": "tokenName", "expirationDuration": 90 });
+    let created = world.request(Method::POST, TOKENS).bearer(&token).json(&body).send();
+    let expected =
+        r#"{"id":<number>,"name":"tokenName","createdAt":"<iso>","expiringAt":"<iso>","rawToken":"<token>"}"#;
+    let [number, created_at, expiring_at, new] = assert_like(&created, 201, expected).try_into().expect("four");
+    let day = |time: &str| time.parse::<jiff::Timestamp>().expect("a time").as_millisecond() / 86_400_000;
+    assert_eq!(day(&expiring_at) - day(&created_at), 90);
+    world.wait_until_told();
+    world.get("/rest/api/2/issue/JRA-1").basic("alice", &new).send().assert_user(Some("alice"));
+
+    let listed = eventually("both were used", || {
+        let listed = world.get(TOKENS).basic("alice", &new).send();
+        (!listed.text.contains(r#""lastAccessedAt":null"#)).then_some(listed)
+    });
+    let expected = format!(
+        r#"[{{"id":<number>,"name":"test","createdAt":"<iso>","lastAccessedAt":"<iso>","expiringAt":null}},{{"id":{number},"name":"tokenName","createdAt":"{created_at}","lastAccessedAt":"<iso>","expiringAt":"{expiring_at}"}}]"#
+    );
+    assert_like(&listed, 200, &expected);
+
+    let deleted = world.request(Method::DELETE, &format!("{TOKENS}/{number}")).bearer(&token).send();
+    assert_like(&deleted, 204, "");
+    world.wait_until_told();
+    world.get("/rest/api/2/issue/JRA-1").bearer(&new).send().assert_refused(401, "token_deleted");
+    world.request(Method::DELETE, &format!("{TOKENS}/{number}")).bearer(&token).send().assert_refused(404, "not_found");
+}
