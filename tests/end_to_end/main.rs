@@ -30,7 +30,7 @@
 //! | `tokens` | lists by filters, deletion by the same, rotation, standard mode, pruning, repeated creations (M5, S7, U8) |
 //! | `edits` | edits from the version that was read (`ETag`, `If-Match`), and within what a creation may be (S1, S8) |
 //! | `facades` | scripts that were written for other products work unchanged (M1 to M4) |
-//! | `clients` | curl, and Jira's Python client |
+//! | `clients` | those that nobody here wrote: curl, two Python packages for Jira and Confluence, Newman |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
 //! | `wasm_module` | what the filter asks of its host |

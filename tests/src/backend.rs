@@ -5,13 +5,14 @@
 //! * An identity header from the proxy, or no credentials at all: 200.
 //! * Who signs in gets a session cookie.
 //! * The few endpoints that Jira's clients call first answer as Jira does, in the same object.
+//! * `/rest/moved/STATUS` is elsewhere: a redirection with this status to `/rest/arrived`.
 //!
 //! `/received` lists the requests of late, for tests that must know what did **not** arrive.
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, SET_COOKIE, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::header::{AUTHORIZATION, HOST, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -72,7 +73,10 @@ async fn answer(
         return (StatusCode::UNAUTHORIZED, challenge, Json(json!({ "error": "wrong user or password" })))
             .into_response();
     }
-    seen.extend(as_jira(uri.path(), user.as_deref()));
+    if let Some(status) = moved(uri.path()) {
+        return (status, [(LOCATION, "/rest/arrived")]).into_response();
+    }
+    seen.extend(as_jira(uri.path(), user.as_deref(), headers.get(HOST).map(HeaderValue::as_bytes)));
     let cookies =
         user.map(|user| AppendHeaders([(SET_COOKIE, format!("SESSION={user}; Path=/")), (SET_COOKIE, "x=y".into())]));
     (cookies, Json(Value::Object(seen))).into_response()
@@ -104,17 +108,23 @@ fn shown(headers: &HeaderMap) -> Value {
 }
 
 /// What Jira answers on the paths that its clients ask first.
-fn as_jira(path: &str, user: Option<&str>) -> Map<String, Value> {
+fn as_jira(path: &str, user: Option<&str>, host: Option<&[u8]>) -> Map<String, Value> {
+    let issue = |key: &str| {
+        let host = String::from_utf8_lossy(host.unwrap_or_default());
+        json!({
+            "id": "10000", "key": key, "self": format!("http://{host}/rest/api/2/issue/{key}"),
+            "fields": { "summary": format!("Issue {key} of the demo backend") },
+        })
+    };
     let answer = match path {
         "/rest/api/2/serverInfo" => json!({
             "baseUrl": "http://127.0.0.1", "version": "9.12.0", "versionNumbers": [9, 12, 0],
             "deploymentType": "Server", "buildNumber": 912_000, "serverTitle": "Demo backend",
         }),
         "/rest/api/2/myself" => json!({ "name": user, "key": user, "displayName": user, "active": true }),
+        "/rest/api/2/search" => json!({ "startAt": 0, "maxResults": 50, "total": 1, "issues": [issue("JRA-1")] }),
         _ => match path.strip_prefix("/rest/api/2/issue/") {
-            Some(key) if !key.contains('/') => json!({
-                "id": "10000", "key": key, "fields": { "summary": format!("Issue {key} of the demo backend") },
-            }),
+            Some(key) if !key.contains('/') => issue(key),
             _ => json!({}),
         },
     };
@@ -122,6 +132,12 @@ fn as_jira(path: &str, user: Option<&str>) -> Map<String, Value> {
         Value::Object(fields) => fields,
         _ => Map::new(),
     }
+}
+
+/// The status with which a path says that what is asked for is elsewhere, if it does.
+fn moved(path: &str) -> Option<StatusCode> {
+    let status: StatusCode = path.strip_prefix("/rest/moved/")?.parse().ok()?;
+    status.is_redirection().then_some(status)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

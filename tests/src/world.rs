@@ -313,8 +313,17 @@ impl World {
 
     /// The requests with this path that reached the backend.
     pub fn received(&self, path: &str) -> Vec<Value> {
+        self.all_received(|request| request["path"] == path)
+    }
+
+    /// The requests that reached the backend on the strength of this token, in their order.
+    pub fn received_by(&self, token: &Token) -> Vec<Value> {
+        self.all_received(|request| request["headers"]["x-tokengate-token-id"] == *token.id)
+    }
+
+    fn all_received(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let all = self.backend_get("/received").json;
-        all.as_array().expect("a list").iter().filter(|request| request["path"] == path).cloned().collect()
+        all.as_array().expect("a list").iter().filter(|request| wanted(request)).cloned().collect()
     }
 
     /// A page of Envoy's admin interface.
