@@ -8,7 +8,7 @@ use tests::{Token, World, basic, eventually};
 const ISSUE: &str = "/rest/api/2/issue/JRA-1";
 
 /// As other products make them, as people choose them, and one that is anything but a word.
-const VALUES: [&str; 3] = ["oKSi1zHsS8H0wM8merxGJ5zY4BvlA0XV0F6", "token0987654321", "a:b/c+d=="];
+const VALUES: [&str; 3] = ["oKSi1zHsS8H0wM8merxGJ5zY4BvlA0XV0F6", "token0987654321", "a:b/c+d==e:f/g=="];
 
 #[test]
 fn m6_u1_u2_an_imported_token_works_with_basic_and_bearer_as_before() {

@@ -105,3 +105,28 @@ cql start=0&limit=5&cql=space+%3D+DOC
     };
     assert_works_for_alice(ATLASSIAN, printed, &expected, refused);
 }
+
+#[test]
+fn m4_atlassian_python_api_makes_lists_and_deletes_personal_access_tokens() {
+    let world = World::start();
+    world.set(&json!({ "facades": ["pat"] }));
+    let token = world.token_for("alice");
+    let run = |more: &[&str]| {
+        let mut command = Command::new(&world.site.tools.python);
+        command.args(["-c", include_str!("pat_client.py"), &entrance(&world), "alice", &token.text]).args(more);
+        text(&command.env("NO_PROXY", "*").output().expect("python runs"))
+    };
+    let made = run(&[]);
+    world.wait_until_told();
+    let printed = "myself alice
+listed test made by a script
+deleted None
+listed test
+refused 400
+";
+    let made: Vec<&str> = made.split_whitespace().collect();
+    assert_eq!(run(&made), printed);
+    world.wait_until_told();
+    world.get("/rest/").bearer(made[1]).send().assert_refused(401, "token_deleted");
+    assert_eq!(world.received("/rest/pat/latest/tokens").len(), 0, "the backend has no part in it");
+}
