@@ -7,6 +7,7 @@ from jira import JIRA, JIRAError
 url, scheme, user, token = sys.argv[1:]
 authentication = {"basic_auth": (user, token)} if scheme == "basic" else {"token_auth": token}
 try:
+    # What fails must not be tried again for minutes, as it would be.
     jira = JIRA(url, max_retries=0, **authentication)
     print("version", *jira.server_info()["versionNumbers"])
     print("myself", jira.myself()["name"])
