@@ -5,6 +5,7 @@ mod audit;
 mod caller;
 mod credentials;
 mod error;
+mod explain;
 pub(crate) mod idempotency;
 mod input;
 mod openapi;
@@ -45,6 +46,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(tokens::rotate::rotate))
         .routes(routes!(tokens::secret::secret))
         .routes(routes!(tokens::show::show, tokens::edit::edit, tokens::delete::delete))
+        .routes(routes!(explain::explain))
         .routes(routes!(settings::show::show, settings::change::change))
         .routes(routes!(settings::history::history))
         .routes(routes!(settings::version::show))

@@ -31,13 +31,13 @@ use policy::credential::{BackendCredential, Secret};
 use policy::headers::{HeaderEdit, edits};
 use policy::restrictions::{Body, Set};
 use policy::settings::{
-    Age, EncodedSlashes, Facade, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, Passwords, PathPrefix, TokenSchemes,
-    UserName,
+    Age, EncodedSlashes, Facade, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, Passwords, PathPrefix,
+    TokenSchemes, UserName,
 };
 use policy::{
-    Addresses, Binding, DenyReason, Facts, FilterKeys, Found, HashKey, HashKeys, IpRule, KeyedHash, Known, Owner,
-    Request, Scope, SealKey, Settings, Site, Snapshot, Sources, Timestamp, TokenRecord, TokenState, UserRecord,
-    Verdict, decide, token,
+    Addresses, Binding, DenyReason, Explanation, Facts, FilterKeys, Found, HashKey, HashKeys, IpRule, KeyedHash, Known,
+    Owner, Request, Rule, Scope, SealKey, Settings, Site, Snapshot, Sources, StepOutcome, Timestamp, TokenRecord,
+    TokenState, UserRecord, Verdict, decide, explain, token,
 };
 use real::*;
 use std::cell::{Cell, RefCell};
