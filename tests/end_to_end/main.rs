@@ -29,6 +29,7 @@
 //! | `signing_in` | users with passwords: checked here or by the backend, throttled, in the audit (M8, A1) |
 //! | `tokens` | lists by filters, deletion by the same, rotation, standard mode, pruning, repeated creations (M5, S7, U8) |
 //! | `edits` | edits from the version that was read (`ETag`, `If-Match`), and within what a creation may be (S1, S8) |
+//! | `explain` | an explanation is what Envoy does, of thousands of requests; and tells nobody of others' tokens (M9) |
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
@@ -42,6 +43,7 @@ mod commands;
 mod control_plane_faults;
 mod crash;
 mod edits;
+mod explain;
 mod feed;
 mod guards;
 mod identity;
