@@ -382,7 +382,8 @@ fn m9_the_command_marks_what_decided_and_takes_a_value_from_a_file_alone() {
     assert_eq!(marked.len(), 1, "{text}");
     assert!(marked[0].contains("restrictions") && marked[0].contains("None of 2 lines holds."), "{text}");
     assert!(text.contains("1     fails    [post].*") && text.contains("The method is another one."), "{text}");
-    let text = done(&world, &[&explain[..], &context, &["--basic", "--data", "{}", "POST", "/jira/rest/x"]].concat());
+    let text =
+        done(&world, &[&explain[..], &context, &["--basic", "alice", "--data", "{}", "POST", "/jira/rest/x"]].concat());
     assert!(text.contains("as alice, in x-forwarded-user") && text.contains("=>  1     holds"), "{text}");
 
     let file = world.site.logs.join("value");

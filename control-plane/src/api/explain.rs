@@ -20,13 +20,14 @@ use asked::Asked;
 use axum::Json;
 use axum::extract::State;
 use policy::restrictions::Body as RequestBody;
-use policy::{Explanation, Facts, Known, Request, Snapshot, Timestamp, Verdict};
+use policy::{Facts, Known, Request, Snapshot, Timestamp, Verdict, decide};
 use presented::Presented;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -112,8 +113,15 @@ pub(crate) async fn explain(
 ) -> Result<Json<Explained>, ApiError> {
     let asked = Asked::read(body, &caller)?;
     let presented = Presented::find(&app.store, &caller, &asked).await?;
-    judged(&app, &asked, &presented).map(Json)
+    let turn = TURNS.acquire().await;
+    // Meanwhile other threads answer other requests.
+    let explained = tokio::task::block_in_place(|| judged(&app, &asked, &presented));
+    drop(turn);
+    explained.map(Json)
 }
+
+/// Explanations at a time: regexes made to that end take half a second of a core, and users write them themselves.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// Gathers the facts, and judges.
 fn judged(app: &App, asked: &Asked, presented: &Presented) -> Result<Explained, ApiError> {
@@ -128,15 +136,13 @@ fn judged(app: &App, asked: &Asked, presented: &Presented) -> Result<Explained, 
         let known = Known::gather(&request, &opened.0, &opened.1, &sources);
         (known, opened, image.settings_revision())
     });
-    let with = |body| {
-        let snapshot = Snapshot::Ready { settings: &opened.0, age_ms: 0 };
-        let facts = Facts { request: &request, snapshot, known: &known, body, now: asked.at };
-        policy::explain(&facts, |time: Timestamp| rfc3339(stored(time)))
-    };
+    let snapshot = Snapshot::Ready { settings: &opened.0, age_ms: 0 };
+    let body = if asked.body.is_empty() { RequestBody::None } else { RequestBody::NotYet };
+    let mut facts = Facts { request: &request, snapshot, known: &known, body, now: asked.at };
     // As in a proxy: first without the body, then, if it counts, with it.
-    let explanation = match with(if asked.body.is_empty() { RequestBody::None } else { RequestBody::NotYet }) {
-        Explanation { verdict: Verdict::NeedBody, .. } => with(RequestBody::Bytes(&asked.body)),
-        explanation => explanation,
-    };
+    if decide(&facts) == Verdict::NeedBody {
+        facts.body = RequestBody::Bytes(&asked.body);
+    }
+    let explanation = policy::explain(&facts, |time: Timestamp| rfc3339(stored(time)));
     Ok(Explained::new(explanation, &request, asked, presented, settings_revision))
 }

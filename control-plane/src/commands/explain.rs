@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 pub(crate) struct Explain {
     #[command(flatten)]
     about: About,
-    /// Present it with Basic, beside this name; its owner's if none is given. Without this: with Bearer.
-    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+    /// Present it with Basic, beside this name. Without this: with Bearer.
+    #[arg(long, value_name = "NAME")]
     basic: Option<String>,
     /// Present it with Bearer, which is the default.
     #[arg(long, conflicts_with = "basic")]
@@ -97,7 +97,7 @@ impl Explain {
             body.extend(value.iter().map(|value| (name.to_owned(), json!(value))));
         };
         put("id", &self.about.token_id);
-        put("user", &self.basic.clone().filter(|name| !name.is_empty()));
+        put("user", &self.basic);
         put("context_user", &self.context_user);
         put("body", &self.data);
         put("address", &self.address);

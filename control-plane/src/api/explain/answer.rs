@@ -1,6 +1,6 @@
 //! What is answered: names and sentences, and nothing secret.
 
-use super::asked::Asked;
+use super::asked::{Asked, is_normal};
 use super::presented::Presented;
 use policy::assertion::For;
 use policy::calls::Escaped;
@@ -40,7 +40,8 @@ pub(crate) struct Explained {
     steps: Vec<StepView>,
     /// The token's restrictions, line by line, if they were looked at.
     lines: Vec<LineView>,
-    /// The revision of the settings by which it was judged.
+    /// The revision in which the settings came to be by which it was judged; if that was before the control plane
+    /// started, the revision of then.
     settings_revision: u64,
     /// What to bear in mind.
     notes: Vec<&'static str>,
@@ -193,14 +194,14 @@ fn place(to: For) -> &'static str {
 fn notes(asked: &Asked, presented: &Presented) -> Vec<&'static str> {
     let path = asked.url.split('?').next().unwrap_or_default().to_ascii_lowercase();
     [
-        (!asked.url_is_normal()).then_some(
+        (!is_normal(&asked.url)).then_some(
             "The path is not in normal form: Envoy refuses it, or normalises it first and another path is judged.",
         ),
         (path.contains("%2f") || path.contains("%5c")).then_some(
             "Envoy itself refuses encoded slashes and backslashes unless path_with_escaped_slashes_action keeps them.",
         ),
         presented.form_is_guessed.then_some(
-            "The token was made elsewhere, and its form is not known: it is judged as one that is none of ours to see.",
+            "The token was made elsewhere, and its value is not known: it is judged as if it did not look like one of ours.",
         ),
     ]
     .into_iter()
