@@ -41,7 +41,7 @@ fn rules() -> Vec<Value> {
         json!({ "backend_authenticates": false, "unbound_tokens": true }),
         json!({ "identity": "credential", "body_limit": 1024 }),
         json!({ "identity": "assertion", "foreign_credentials": "refuse", "unbound_tokens": true }),
-        json!({ "token_authentication": false, "on_behalf_of": "off" }),
+        json!({ "token_authentication": false, "on_behalf_of": "off", "passwords": "disabled" }),
         json!({ "on_behalf_of": "listed", "on_behalf_of_callers": ["alice", "bob"], "body_limit": 1024 }),
     ]
 }
@@ -69,6 +69,10 @@ fn m9_of_two_thousand_requests_each_is_explained_as_envoy_judges_it() {
     let admin = world.admin_token();
     eventually("the control plane takes the proxy's word", || {
         (world.get("/api/v1/tokens").bearer(&admin).send().status == 200).then_some(())
+    });
+    eventually("a token has expired", || {
+        let reply = world.get(ISSUE).bearer(&pool.expired).send();
+        (reply.json["code"] == "token_expired").then_some(())
     });
     let mut random = Random(SEED);
     let answers = Mutex::new(BTreeMap::<(u16, String), usize>::new());
@@ -341,7 +345,7 @@ fn attack_m9_what_no_client_could_send_or_is_beyond_a_limit_is_refused() {
         (json!({ "url": format!("/rest/{}", "x".repeat(61_440)) }), "60 KiB"),
         (json!({ "user": "a:b" }), "colon"),
         (json!({ "user": "x", "scheme": "bearer" }), "Bearer"),
-        (json!({ "scheme": "digest" }), "scheme"),
+        (json!({ "scheme": "digest" }), "`basic` or `bearer`"),
         (json!({ "context_user": "a\r\nb" }), "context_user"),
         (json!({ "headers": { "content-length": "1" } }), "content-length"),
         (json!({ "headers": { "Authorization": "x" } }), "authorization"),
@@ -351,7 +355,7 @@ fn attack_m9_what_no_client_could_send_or_is_beyond_a_limit_is_refused() {
             json!({ "headers": (0..101).map(|n| (format!("x-{n}"), json!(""))).collect::<serde_json::Map<_, _>>() }),
             "100",
         ),
-        (json!({ "address": "somewhere" }), "address"),
+        (json!({ "address": "somewhere" }), "IP address"),
         (json!({ "at": "yesterday" }), "at must be a time"),
         (json!({ "site": { "context_path": "/jira/" } }), "site.context_path"),
         (json!({ "site": { "protected_prefixes": [] } }), "site.protected_prefixes"),

@@ -50,9 +50,11 @@
 //! Each row is a [`Rule`], named where it is looked at: so the very same checks also [`explain`] a verdict.
 
 mod explain;
+mod grant;
 mod rule;
 
 pub use explain::{Explanation, Outcome as StepOutcome, Step, explain};
+pub use grant::Grant;
 pub use rule::Rule;
 
 use crate::assertion::For;
@@ -425,48 +427,6 @@ pub(crate) fn ip_rules_concern(settings: &Settings, credential: &Credential) -> 
 fn refuse_if(trace: &impl Trace, rule: Rule, condition: bool, reason: DenyReason) -> Result<(), DenyReason> {
     trace.at(rule);
     if condition { Err(reason) } else { Ok(()) }
-}
-
-/// The proof that a token was admitted. Only [`decide`] makes one, and only a grant sets identity headers.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Grant {
-    to: For,
-    token: TokenRecord,
-    user: Owner,
-    actor: Option<Owner>,
-    assertion: Option<For>,
-    credential: Option<BackendCredential>,
-}
-
-impl Grant {
-    /// Where the request goes.
-    pub fn to(&self) -> For {
-        self.to
-    }
-
-    /// The token that was admitted.
-    pub fn token(&self) -> &TokenRecord {
-        &self.token
-    }
-
-    /// The user as whom the request runs.
-    pub fn user(&self) -> &Owner {
-        &self.user
-    }
-
-    /// The name of the caller, if the request runs on behalf of somebody else.
-    pub fn actor(&self) -> Option<&str> {
-        self.actor.as_ref().map(|actor| actor.name.as_str())
-    }
-
-    /// For whom an assertion must be signed, if one must.
-    pub fn assertion(&self) -> Option<For> {
-        self.assertion
-    }
-
-    pub(crate) fn credential(&self) -> Option<&BackendCredential> {
-        self.credential.as_ref()
-    }
 }
 
 #[cfg(test)]

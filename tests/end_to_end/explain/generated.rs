@@ -41,6 +41,8 @@ pub(super) struct Pool {
     tokens: Vec<Presented>,
     others: Vec<Presented>,
     imported: String,
+    /// One that ends within a second.
+    pub(super) expired: String,
 }
 
 const LINES: [&[&str]; 5] = [
@@ -82,7 +84,9 @@ impl Pool {
             new("alice", json!({ "valid_from": in_seconds(86_400) })),
             new("sam", json!({})),
         ];
-        tokens.extend(LINES.map(|lines| new("alice", json!({ "restrictions": lines }))));
+        let expired = tokens[6].text.clone();
+        let restricted = LINES.map(|lines| new("alice", json!({ "restrictions": lines })));
+        tokens.extend(restricted.iter().chain(&restricted).cloned());
         let deleted = new("alice", json!({}));
         world.delete_token(&Token { id: deleted.id.clone().expect("an id"), text: deleted.text.clone() });
         tokens.push(deleted);
@@ -102,11 +106,12 @@ impl Pool {
             whole[..20].into(),
             format!("\"{whole}\""),
             "wonderland".into(),
+            "wonderland".into(),
             "nobody-has-this".into(),
         ]
         .map(other)
         .into();
-        Self { tokens, others, imported: imported.text }
+        Self { tokens, others, imported: imported.text, expired }
     }
 }
 
@@ -134,20 +139,27 @@ pub(super) struct Fate {
     pub(super) actor: Option<String>,
 }
 
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 16] = [
+    "/rest/api/2/issue/JRA-1",
     "/rest/api/2/issue/JRA-1",
     "/rest/api/2/issue/JRA-2/comment",
     "/rest/api/2/issue/KAN-1",
     "/rest/api/2/filter",
     "/rest/api/2/filter",
+    "/rest/api/2/filter",
+    "/rest/api/2/filter",
+    "/rest/api/2/project/JRA",
     "/rest/api/2/project/JRA",
     "/REST/api/2/myself",
     "/rest/branches/a%2Fb",
     "/rest/a;b",
     "/login",
-    "/dashboard",
+    "/api/v1/tokens",
     "/api/v1/tokens",
 ];
+
+const QUERIES: [&str; 7] =
+    ["", "", "?x=1", "?x=2", "?x=1&permissions=true", "?permissions=true&x=1&permissions=no", "?x=%zz"];
 
 const BODIES: [&str; 7] = [
     r#"{"editable":false,"fields":{"project":{"key":"JRA"}}}"#,
@@ -163,29 +175,21 @@ impl Sample {
     pub(super) fn new(random: &mut Random, pool: &Pool) -> Self {
         let mut url = (*random.pick(&PATHS)).to_owned();
         let manages = url.starts_with("/api/");
-        let presented = if random.once_in(5) { random.pick(&pool.others) } else { random.pick(&pool.tokens) }.clone();
+        let presented = if random.once_in(4) { random.pick(&pool.others) } else { random.pick(&pool.tokens) }.clone();
         // A wrong password at the control plane is hashed, which takes long.
         let is_password = !presented.text.contains("tgt_") && presented.id.is_none();
         let bearer = random.once_in(2) || (manages && is_password);
         let user = (!bearer).then(|| match random.next() % 16 {
             0 => "nobody".into(),
             1 => "BOB@example.org".into(),
-            2 => pool.imported.clone(),
-            3..6 => presented.owner.to_uppercase(),
+            2 | 3 if presented.id.is_none() => pool.imported.clone(),
+            4..7 => presented.owner.to_uppercase(),
             _ => presented.owner.to_owned(),
         });
         if manages {
             url += "?limit=1";
         } else {
-            url += random.pick(&[
-                "",
-                "",
-                "?x=1",
-                "?x=2",
-                "?x=1&permissions=true",
-                "?permissions=true&x=1&permissions=no",
-                "?x=%zz",
-            ]);
+            url += *random.pick(&QUERIES);
         }
         let method = if manages {
             "GET"
@@ -205,7 +209,7 @@ impl Sample {
             ];
             headers.push(("content-type", *random.pick(&kinds)));
             let body = (*random.pick(&BODIES)).to_owned();
-            if random.once_in(6) { format!("{body}{}", " ".repeat(2000)) } else { body }
+            if random.once_in(3) { format!("{body}{}", " ".repeat(2000)) } else { body }
         });
         if random.once_in(12) {
             headers.push(("x-http-method-override", "DELETE"));
