@@ -117,19 +117,19 @@ pub(crate) async fn explain(
     // Meanwhile other threads answer other requests.
     let explained = tokio::task::block_in_place(|| judged(&app, &asked, &presented));
     drop(turn);
-    explained.map(Json)
+    Ok(Json(explained))
 }
 
 /// Explanations at a time: regexes made to that end take half a second of a core, and users write them themselves.
 static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// Gathers the facts, and judges.
-fn judged(app: &App, asked: &Asked, presented: &Presented) -> Result<Explained, ApiError> {
+fn judged(app: &App, asked: &Asked, presented: &Presented) -> Explained {
     let headers = asked.headers(presented);
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect();
     let request = Request::read(&headers, &asked.site);
     // Compiled before the image is looked at, since nobody may change it meanwhile.
-    let set = presented.restrictions(&app.store)?;
+    let set = presented.restrictions(&app.store);
     let (known, opened, settings_revision) = app.store.with_image(|image| {
         let opened = image.settings();
         let sources = presented.sources(image, asked.address, set.as_ref());
@@ -144,5 +144,5 @@ fn judged(app: &App, asked: &Asked, presented: &Presented) -> Result<Explained, 
         facts.body = RequestBody::Bytes(&asked.body);
     }
     let explanation = policy::explain(&facts, |time: Timestamp| rfc3339(stored(time)));
-    Ok(Explained::new(explanation, &request, asked, presented, settings_revision))
+    Explained::new(explanation, &request, asked, presented, settings_revision)
 }

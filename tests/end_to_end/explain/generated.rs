@@ -22,7 +22,7 @@ impl Random {
 
     /// Once in so many times.
     fn once_in(&mut self, times: u64) -> bool {
-        self.next() % times == 0
+        self.next().is_multiple_of(times)
     }
 }
 
@@ -77,6 +77,8 @@ impl Pool {
             new("alice", json!({})),
             new("bob", json!({})),
             new("root", json!({})),
+            new("bob", json!({})),
+            new("root", json!({})),
             new("root", json!({ "scope": "read_only" })),
             new("alice", json!({ "scope": "read_only" })),
             new("alice", json!({ "ip_ranges": ["192.0.2.0/24"] })),
@@ -84,7 +86,7 @@ impl Pool {
             new("alice", json!({ "valid_from": in_seconds(86_400) })),
             new("sam", json!({})),
         ];
-        let expired = tokens[6].text.clone();
+        let expired = tokens[8].text.clone();
         let restricted = LINES.map(|lines| new("alice", json!({ "restrictions": lines })));
         tokens.extend(restricted.iter().chain(&restricted).cloned());
         let deleted = new("alice", json!({}));
@@ -193,10 +195,12 @@ impl Sample {
         }
         let method = if manages {
             "GET"
-        } else if random.once_in(40) {
+        } else if random.once_in(60) {
             "TRACE"
+        } else if random.once_in(30) {
+            "HEAD"
         } else {
-            random.pick(&["GET", "GET", "POST", "PUT", "PUT", "DELETE", "OPTIONS", "HEAD"])
+            random.pick(&["GET", "GET", "GET", "POST", "PUT", "PUT", "DELETE", "OPTIONS"])
         };
         let mut headers = Vec::new();
         let body = (matches!(method, "POST" | "PUT")).then(|| {
@@ -211,11 +215,11 @@ impl Sample {
             let body = (*random.pick(&BODIES)).to_owned();
             if random.once_in(3) { format!("{body}{}", " ".repeat(2000)) } else { body }
         });
-        if random.once_in(12) {
+        if random.once_in(20) {
             headers.push(("x-http-method-override", "DELETE"));
         }
         let context_user =
-            random.once_in(4).then(|| *random.pick(&["bob", "root", "sam", "nobody", "bob@example.org", ""]));
+            random.once_in(6).then(|| *random.pick(&["bob", "root", "sam", "nobody", "bob@example.org", ""]));
         let by_id = presented.id.is_some() && random.once_in(2);
         let address = random.pick(&["192.0.2.7", "192.0.2.8", "198.51.100.1", "2001:db8::5"]);
         Self { presented, user, method, url, context_user, address, headers, body, by_id }

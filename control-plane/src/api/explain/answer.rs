@@ -200,6 +200,9 @@ fn notes(asked: &Asked, presented: &Presented) -> Vec<&'static str> {
         (path.contains("%2f") || path.contains("%5c")).then_some(
             "Envoy itself refuses encoded slashes and backslashes unless path_with_escaped_slashes_action keeps them.",
         ),
+        presented
+            .may_be_anothers
+            .then_some("None of your tokens has this value. One that is somebody else's counts as one that nobody has."),
         presented.form_is_guessed.then_some(
             "The token was made elsewhere, and its value is not known: it is judged as if it did not look like one of ours.",
         ),

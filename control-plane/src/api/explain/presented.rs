@@ -22,6 +22,8 @@ pub(super) struct Presented {
     pub(super) secret: Secret,
     /// Who is named beside it in Basic if nobody else is.
     pub(super) owner: String,
+    /// Whether it may be a token all the same, which is not for the caller to see.
+    pub(super) may_be_anothers: bool,
     /// Whether its form is made up, of a token that was made elsewhere.
     pub(super) form_is_guessed: bool,
     /// The hash of the secret, and the one under which the token is really found.
@@ -72,25 +74,22 @@ impl Presented {
             own.extend(named.filter(|(token, _)| may_see(caller, token)).map(|_| name));
             Sees::Only(own)
         };
+        let may_be_anothers = found.is_none() && matches!(sees, Sees::Only(_));
         let owner = found
             .and_then(|(_, owner)| owner)
             .map_or_else(|| caller.user.name.clone(), |owner: users::Model| owner.name);
-        Ok(Self { secret, owner, form_is_guessed, hash, found_under, sees })
+        Ok(Self { secret, owner, may_be_anothers, form_is_guessed, hash, found_under, sees })
     }
 
-    /// The restrictions of the token, compiled, under their hash, which means them and no others.
-    pub(super) fn restrictions(&self, store: &Store) -> Result<Option<(KeyedHash, Rc<Set>)>, ApiError> {
-        let found = store.with_image(|image| {
+    /// The restrictions of the token, compiled, under their hash, which means them and no others. Without them a token that
+    /// has some is judged as it would be in a proxy that cannot read them.
+    pub(super) fn restrictions(&self, store: &Store) -> Option<(KeyedHash, Rc<Set>)> {
+        let (hash, text) = store.with_image(|image| {
             let hash = self.look_up(image, &self.hash)?.restrictions?;
             Some((hash, image.restrictions(&hash)?.text.clone()))
-        });
-        let Some((hash, text)) = found else {
-            return Ok(None);
-        };
-        match Set::parse(&[text]) {
-            Ok(Some(set)) => Ok(Some((hash, Rc::new(set)))),
-            Ok(None) | Err(_) => Err(ApiError::Internal("restrictions cannot be read".into())),
-        }
+        })?;
+        let set = Set::parse(&[text]).ok()??;
+        Some((hash, Rc::new(set)))
     }
 
     /// The image, as the rules ask it about this request.
