@@ -182,7 +182,7 @@ impl Sample {
         let is_password = !presented.text.contains("tgt_") && presented.id.is_none();
         let bearer = random.once_in(2) || (manages && is_password);
         let user = (!bearer).then(|| match random.next() % 16 {
-            0 => "nobody".into(),
+            0 | 15 => "nobody".into(),
             1 => "BOB@example.org".into(),
             2 | 3 if presented.id.is_none() => pool.imported.clone(),
             4..7 => presented.owner.to_uppercase(),
@@ -218,8 +218,9 @@ impl Sample {
         if random.once_in(20) {
             headers.push(("x-http-method-override", "DELETE"));
         }
-        let context_user =
-            random.once_in(6).then(|| *random.pick(&["bob", "root", "sam", "nobody", "bob@example.org", ""]));
+        let context_user = random
+            .once_in(6)
+            .then(|| *random.pick(&["bob", "root", "sam", "sam", "nobody", "nobody", "bob@example.org", ""]));
         let by_id = presented.id.is_some() && random.once_in(2);
         let address = random.pick(&["192.0.2.7", "192.0.2.8", "198.51.100.1", "2001:db8::5"]);
         Self { presented, user, method, url, context_user, address, headers, body, by_id }
