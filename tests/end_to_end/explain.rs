@@ -210,6 +210,33 @@ fn m9_time_can_be_set_and_what_was_explained_was_not_used() {
 }
 
 #[test]
+fn m9_the_address_is_the_callers_own_unless_another_is_given() {
+    let (world, alice, _) = alice_and_bob();
+    let bound = world.new_token(&json!({ "label": "x", "owner": "alice", "ip_ranges": ["127.0.0.1"] }));
+    let mut question = json!({ "id": bound.id, "method": "GET", "url": ISSUE });
+    assert_eq!(explain(&world, &alice, &question).json["verdict"], "admitted");
+    question["address"] = json!("::ffff:127.0.0.1");
+    assert_eq!(explain(&world, &alice, &question).json["verdict"], "admitted");
+    question["address"] = json!("192.0.2.7");
+    let refused = explain(&world, &alice, &question).json;
+    assert_eq!((&refused["code"], &refused["decided_by"]), (&json!("ip_not_allowed"), &json!("token_limits")));
+    let step = refused["steps"].as_array().and_then(|steps| steps.last()).expect("a step").clone();
+    assert!(step["detail"].as_str().is_some_and(|detail| detail.contains("192.0.2.7")), "{step}");
+}
+
+#[test]
+fn attack_m9_the_sites_address_rules_are_not_told_to_users() {
+    let (world, alice, _) = alice_and_bob();
+    let rules = ["127.0.0.1", "203.0.113.77"];
+    let changed = world.as_admin(Method::PATCH, "/api/v1/settings").json(&json!({ "ip_rules": rules })).send();
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    let question = json!({ "id": alice.id, "method": "GET", "url": ISSUE, "address": "192.0.2.7" });
+    let reply = explain(&world, &alice, &question);
+    assert_eq!((&reply.json["code"], &reply.json["decided_by"]), (&json!("ip_not_allowed"), &json!("site_address")));
+    assert!(!reply.text.contains("203.0.113"), "{}", reply.text);
+}
+
+#[test]
 fn attack_m9_another_users_token_is_as_good_as_none_whether_by_id_by_value_or_as_a_name() {
     let (world, alice, bob) = alice_and_bob();
     let about = |what: Value| {

@@ -47,7 +47,7 @@
 //! looked at: what is no token passes, unless an address rule or a `contextUser` is against it.
 //! (`proxy_failure`, 503, is the filter's own: the proxy failed at something it was asked.)
 //!
-//! Each row is a [`Rule`], named where it is looked at: so the very same checks also [`explain`] a verdict.
+//! Each row is a [`Rule`], named where it is looked at: so the very same checks also [`explain()`] a verdict.
 
 mod explain;
 mod grant;

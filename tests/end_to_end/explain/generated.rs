@@ -218,9 +218,9 @@ impl Sample {
         if random.once_in(20) {
             headers.push(("x-http-method-override", "DELETE"));
         }
-        let context_user = random
-            .once_in(6)
-            .then(|| *random.pick(&["bob", "root", "sam", "sam", "nobody", "nobody", "bob@example.org", ""]));
+        let context_user = random.once_in(6).then(|| {
+            *random.pick(&["bob", "bob", "bob", "BOB@example.org", "root", "sam", "sam", "nobody", "nobody", ""])
+        });
         let by_id = presented.id.is_some() && random.once_in(2);
         let address = random.pick(&["192.0.2.7", "192.0.2.8", "198.51.100.1", "2001:db8::5"]);
         Self { presented, user, method, url, context_user, address, headers, body, by_id }
