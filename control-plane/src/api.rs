@@ -5,6 +5,7 @@ mod audit;
 mod caller;
 mod credentials;
 mod error;
+mod explain;
 mod facades;
 pub(crate) mod idempotency;
 mod input;
@@ -46,6 +47,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(tokens::rotate::rotate))
         .routes(routes!(tokens::secret::secret))
         .routes(routes!(tokens::show::show, tokens::edit::edit, tokens::delete::delete))
+        .routes(routes!(explain::explain))
         .routes(routes!(settings::show::show, settings::change::change))
         .routes(routes!(settings::history::history))
         .routes(routes!(settings::version::show))

@@ -29,6 +29,9 @@ enum Command {
     /// Create, show, edit, rotate and revoke tokens.
     #[command(subcommand)]
     Token(commands::Token),
+    /// Explain what becomes of a request with a token, and why: rule by rule.
+    #[command(after_help = commands::EXPLAIN_HELP)]
+    Explain(commands::Explain),
     /// Show and change settings, and go back to earlier ones.
     #[command(subcommand)]
     Settings(commands::Settings),
@@ -127,6 +130,7 @@ impl Cli {
             }
             Command::User(command) => command.run(),
             Command::Token(command) => command.run(),
+            Command::Explain(command) => command.run(),
             Command::Settings(command) => command.run(),
             Command::Audit(command) => command.run(),
             Command::Proxy(command) => command.run(),

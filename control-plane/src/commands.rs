@@ -3,6 +3,7 @@
 mod audit;
 mod client;
 mod doctor;
+mod explain;
 mod keys;
 mod listing;
 mod proxy;
@@ -13,6 +14,7 @@ mod user;
 pub(crate) use audit::Audit;
 pub(crate) use client::CommandError;
 pub(crate) use doctor::{Doctor, HELP as DOCTOR_HELP};
+pub(crate) use explain::{Explain, HELP as EXPLAIN_HELP};
 pub(crate) use keys::{ASSERTION_KEY_HELP, AssertionKey, SYNC_KEY_HELP, SyncKey};
 pub(crate) use proxy::Proxy;
 pub(crate) use settings::Settings;

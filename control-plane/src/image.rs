@@ -164,6 +164,16 @@ impl Image {
         self.users.find(hash)
     }
 
+    /// Looks a set of restrictions up, as a proxy would.
+    pub(crate) fn restrictions(&self, hash: &KeyedHash) -> Option<&RestrictionsRecord> {
+        self.restrictions.find(hash)
+    }
+
+    /// The revision of the settings in force, as far as this program remembers: that of its start at least.
+    pub(crate) fn settings_revision(&self) -> u64 {
+        self.settings_revision
+    }
+
     /// Works a change out, and says if no proxy could read what would come of it: to be asked before the change is committed.
     pub(crate) fn prepare(&self, revision: u64, tag: u64, effects: Vec<Effect>) -> Result<Prepared, ImageError> {
         let (mut tokens, mut users) = (BTreeMap::new(), BTreeMap::new());

@@ -40,6 +40,8 @@ actions! {
     ShowToken = "token.show",
     /// The token itself, in standard mode (S7).
     RevealToken = "token.reveal",
+    /// What becomes of requests with a token, and why (M9).
+    ExplainToken = "token.explain",
     EditToken = "token.edit",
     RotateToken = "token.rotate",
     DeleteToken = "token.delete",
@@ -121,6 +123,7 @@ pub(crate) fn permit(role: Role, action: Action, whose: Whose) -> Option<Permit>
             | Action::CreateToken
             | Action::ListTokens
             | Action::ShowToken
+            | Action::ExplainToken
             | Action::EditToken
             | Action::RotateToken
             | Action::DeleteToken
@@ -149,6 +152,7 @@ mod tests {
         token.list               -    -    yes    -         yes    yes\n\
         token.show               -    -    yes    -         yes    yes\n\
         token.reveal             -    -    yes    -         yes    -\n\
+        token.explain            -    -    yes    -         yes    yes\n\
         token.edit               -    -    yes    -         yes    yes\n\
         token.rotate             -    -    yes    -         yes    yes\n\
         token.delete             -    -    yes    -         yes    yes\n\

@@ -38,6 +38,9 @@ struct Change {
     detail: Value,
 }
 
+/// Routes that change nothing, and are no `GET` since what they ask has no place in an address.
+const ASKED_BY_POST: [&str; 1] = ["/api/v1/explain"];
+
 /// A row for every route that changes something: one that has none fails the test.
 fn changes(token: &str, another: &str, filtered: &str) -> Vec<Change> {
     let change = |route, path: &str, body, action, subject: &str, detail| Change {
@@ -222,7 +225,7 @@ fn a1_a5_every_route_that_changes_something_leaves_one_record_of_who_did_what() 
     let mut routes = BTreeSet::new();
     for (path, operations) in document["paths"].as_object().expect("paths") {
         for method in operations.as_object().expect("operations").keys() {
-            if method != "get" {
+            if method != "get" && !ASKED_BY_POST.contains(&path.as_str()) {
                 routes.insert(format!("{method} {path}"));
             }
             assert!(method == "get" || !path.starts_with("/api/v1/audit"), "nothing edits the audit: {method} {path}");

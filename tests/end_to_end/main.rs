@@ -30,8 +30,9 @@
 //! | `tokens` | lists by filters, deletion by the same, rotation, standard mode, pruning, repeated creations (M5, S7, U8) |
 //! | `imported_tokens` | tokens from elsewhere: as before while they stand, never a password while they are remembered (M6, U8) |
 //! | `edits` | edits from the version that was read (`ETag`, `If-Match`), and within what a creation may be (S1, S8) |
-//! | `facades` | scripts that were written for other products work unchanged (M1 to M4) |
 //! | `clients` | those that nobody here wrote: curl, two Python packages for Jira and Confluence, Newman |
+//! | `explain` | an explanation is what Envoy does, of thousands of requests; and tells nobody of others' tokens (M9) |
+//! | `facades` | scripts that were written for other products work unchanged (M1 to M4) |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
 //! | `wasm_module` | what the filter asks of its host |
@@ -44,6 +45,7 @@ mod commands;
 mod control_plane_faults;
 mod crash;
 mod edits;
+mod explain;
 mod facades;
 mod feed;
 mod guards;

@@ -250,8 +250,16 @@ fn schemathesis_finds_nothing_as_user() {
     let world = control_plane();
     let answers = conform(&world, "user", 2);
     let succeeded = succeeded(&document(&world), &answers);
-    for own in ["create_token", "delete_token", "edit_token", "list_tokens", "show_openapi", "show_token", "show_user"]
-    {
+    for own in [
+        "create_token",
+        "delete_token",
+        "edit_token",
+        "explain",
+        "list_tokens",
+        "show_openapi",
+        "show_token",
+        "show_user",
+    ] {
         assert!(succeeded.contains(own), "{own} never succeeded: {answers:?}");
     }
     for others in ["change_settings", "create_user", "delete_user", "edit_user", "list_users", "show_settings"] {

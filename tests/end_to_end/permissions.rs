@@ -36,6 +36,8 @@ fn row(operation: &str, scene: &Scene<'_>) -> Option<(&'static str, String, Valu
         "list_tokens" => ("token.list", format!("?owner={subject}"), nothing),
         "show_token" => ("token.show", plain(), nothing),
         "reveal_token" => ("token.reveal", plain(), nothing),
+        // The id is put in where the request is made.
+        "explain" => ("token.explain", plain(), json!({ "id": "{id}", "method": "GET", "url": "/rest/" })),
         "edit_token" => ("token.edit", plain(), json!({ "label": "edited" })),
         "rotate_token" => ("token.rotate", plain(), json!({})),
         "delete_token" => ("token.delete", plain(), nothing),
@@ -236,10 +238,15 @@ impl Stage {
     fn request(&self, operation: &Operation, subject: &str) -> (String, Value) {
         let scene = Scene { subject, number: self.number() };
         let row = row(&operation.id, &scene);
-        let (_, query, body) = row.unwrap_or_else(|| panic!("{} has no row in permissions.rs: add one", operation.id));
+        let (_, query, mut body) =
+            row.unwrap_or_else(|| panic!("{} has no row in permissions.rs: add one", operation.id));
         let mut path = operation.path.replace("{name}", subject).replace("{instance}", &self.instance);
-        if path.contains("{id}") {
-            path = path.replace("{id}", &self.world.new_token(&json!({ "label": "a thing", "owner": subject })).id);
+        if path.contains("{id}") || body["id"] == "{id}" {
+            let id = self.world.new_token(&json!({ "label": "a thing", "owner": subject })).id;
+            path = path.replace("{id}", &id);
+            if body["id"] == "{id}" {
+                body["id"] = json!(id);
+            }
         }
         if path.contains("{version}") {
             let versions = self.admin(Method::GET, "/api/v1/settings/history", &Value::Null);

@@ -471,6 +471,11 @@ impl Call {
         Self(self.0.header("content-type", content_type).body(body.to_owned()))
     }
 
+    /// With a body whose type is said by a header, or not at all.
+    pub fn text(self, body: &str) -> Self {
+        Self(self.0.body(body.to_owned()))
+    }
+
     /// Sends it. A connection that fails counts as a reply with status 599.
     pub fn send(self) -> Reply {
         match self.0.send() {

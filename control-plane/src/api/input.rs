@@ -12,8 +12,8 @@ use axum::http::HeaderValue;
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use policy::Timestamp;
 use policy::record::limits::USER_NAME_LEN_MAX;
+use policy::{Timestamp, token};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -50,7 +50,16 @@ pub(crate) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(ApiError::BadRequest("The body must be a JSON object.".into()));
     }
-    plain_json::read(bytes).map_err(|error| ApiError::BadRequest(format!("The body: {error}.")))
+    plain_json::read(bytes).map_err(|error| {
+        let said = error.to_string();
+        // A token in the wrong place is not repeated.
+        let said = if token::shows_in(said.as_bytes(), 0) {
+            format!("something that is not expected, at line {} column {}", error.line(), error.column())
+        } else {
+            said
+        };
+        ApiError::BadRequest(format!("The body: {said}."))
+    })
 }
 
 /// How long a body may take to arrive: a caller that sends a byte now and then must not hold a connection for ever.

@@ -67,6 +67,15 @@ pub(crate) async fn with_owner(
     Entity::find().find_also_related(users::Entity).filter(Column::PublicId.eq(public_id)).one(db).await
 }
 
+/// The same by the hash of its value.
+pub(crate) async fn with_hash(
+    db: &impl ConnectionTrait,
+    hash: &KeyedHash,
+) -> Result<Option<(Model, Option<users::Model>)>, DbErr> {
+    let hash = hash.as_bytes().as_slice();
+    Entity::find().find_also_related(users::Entity).filter(Column::Hash.eq(hash)).one(db).await
+}
+
 /// Tokens that are there and ended before then, those first that ended first.
 pub(crate) fn ended_before(ended: Timestamp) -> Select<Entity> {
     let there = Entity::find().filter(Column::DeletedAt.is_null());

@@ -46,20 +46,31 @@
 //! On the control plane's own paths, which authenticate by themselves, passwords and foreign credentials are not
 //! looked at: what is no token passes, unless an address rule or a `contextUser` is against it.
 //! (`proxy_failure`, 503, is the filter's own: the proxy failed at something it was asked.)
+//!
+//! Each row is a [`Rule`], named where it is looked at: so the very same checks also [`explain()`] a verdict.
+
+mod explain;
+mod grant;
+mod rule;
+
+pub use explain::{Explanation, Outcome as StepOutcome, Step, explain};
+pub use grant::Grant;
+pub use rule::Rule;
 
 use crate::assertion::For;
 use crate::credential::{BackendCredential, Credential};
 use crate::facts::{Facts, Found};
 use crate::path::{Ambiguous, Area};
 use crate::request::ContextUser;
-use crate::restrictions::{Body, Outcome};
+use crate::restrictions::Outcome;
 use crate::settings::{EncodedSlashes, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, names_hold};
 use crate::token::Shape;
 use crate::{Binding, DenyReason, Owner, Scope, Settings, Timestamp, TokenRecord, TokenState, UserRecord};
 use alloc::boxed::Box;
+use rule::Trace;
 
 /// What becomes of a request.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It goes on with the identity of the grant.
     Admit(Box<Grant>),
@@ -73,25 +84,30 @@ pub enum Verdict {
 
 /// Decides. Same facts, same verdict.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
-    judge(facts).unwrap_or_else(Verdict::Deny)
+    judge(facts, &()).unwrap_or_else(Verdict::Deny)
 }
 
 /// The order of checks. Each step is one method below, and a row or two of the table above.
-fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
-    match facts.request.reading.map_err(|Ambiguous| DenyReason::AmbiguousPath)?.area {
+fn judge(facts: &Facts<'_>, trace: &impl Trace) -> Result<Verdict, DenyReason> {
+    trace.at(Rule::PathReading);
+    let area = facts.request.reading.map_err(|Ambiguous| DenyReason::AmbiguousPath)?.area;
+    trace.at(Rule::PathProtected);
+    match area {
         Area::Open | Area::Ready if facts.request.shows_token() => return Err(DenyReason::PathNotProtected),
         Area::Open | Area::Ready => return Ok(Verdict::Pass(For::Backend)),
         Area::Protected | Area::ControlPlane | Area::Facade(_) => {}
     }
+    trace.at(Rule::Snapshot);
     let settings = facts.snapshot.settings().ok_or(DenyReason::NotReady)?;
     let to = facts.request.goes_to(settings);
-    let case = Case { facts, settings, to };
+    let case = Case { facts, settings, to, trace };
     case.path_is_allowed()?;
     case.method_is_allowed()?;
     case.address_is_allowed()?;
     case.headers_are_readable()?;
     let Some(token) = case.token()? else {
         case.may_pass_without_token()?;
+        trace.at(Rule::PassedOn);
         return Ok(Verdict::Pass(to));
     };
     let caller = case.caller(token)?;
@@ -103,25 +119,32 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, DenyReason> {
     if case.awaits_body(token)? {
         return Ok(Verdict::NeedBody);
     }
+    trace.at(Rule::Admitted);
     let grant = Grant { to, token: token.clone(), user, actor, assertion: case.assertion(), credential };
     Ok(Verdict::Admit(Box::new(grant)))
 }
 
 /// A request that is to be judged from a snapshot.
-struct Case<'a> {
+struct Case<'a, T> {
     facts: &'a Facts<'a>,
     settings: &'a Settings,
     to: For,
+    trace: &'a T,
 }
 
-impl<'a> Case<'a> {
+impl<'a, T: Trace> Case<'a, T> {
+    fn refuse_if(&self, rule: Rule, condition: bool, reason: DenyReason) -> Result<(), DenyReason> {
+        refuse_if(self.trace, rule, condition, reason)
+    }
+
     fn path_is_allowed(&self) -> Result<(), DenyReason> {
         let encoded_slash = self.facts.request.reading.is_ok_and(|reading| reading.encoded_slash);
-        refuse_if(encoded_slash && self.settings.encoded_slashes == EncodedSlashes::Refuse, DenyReason::AmbiguousPath)
+        let refused = encoded_slash && self.settings.encoded_slashes == EncodedSlashes::Refuse;
+        self.refuse_if(Rule::EncodedSlash, refused, DenyReason::AmbiguousPath)
     }
 
     fn method_is_allowed(&self) -> Result<(), DenyReason> {
-        refuse_if(self.facts.request.is_trace(), DenyReason::TraceRefused)
+        self.refuse_if(Rule::TraceMethod, self.facts.request.is_trace(), DenyReason::TraceRefused)
     }
 
     fn address_is_allowed(&self) -> Result<(), DenyReason> {
@@ -129,13 +152,15 @@ impl<'a> Case<'a> {
         let concerns = ip_rules_concern(self.settings, &request.credential);
         let allowed =
             || known.address.is_some_and(|address| self.settings.ip_rules.iter().any(|rule| rule.contains(address)));
-        refuse_if(concerns && !allowed(), DenyReason::IpNotAllowed)
+        self.refuse_if(Rule::SiteAddress, concerns && !allowed(), DenyReason::IpNotAllowed)
     }
 
     fn headers_are_readable(&self) -> Result<(), DenyReason> {
         let request = self.facts.request;
-        refuse_if(request.credential == Credential::Unreadable, DenyReason::BadCredentials)?;
-        refuse_if(request.context_user == ContextUser::Unreadable, DenyReason::BadContextUser)
+        let unreadable = request.credential == Credential::Unreadable;
+        self.refuse_if(Rule::CredentialReadable, unreadable, DenyReason::BadCredentials)?;
+        let unreadable = request.context_user == ContextUser::Unreadable;
+        self.refuse_if(Rule::ContextUserReadable, unreadable, DenyReason::BadContextUser)
     }
 
     /// The token that was presented; `None`: something else was, or nothing.
@@ -145,7 +170,8 @@ impl<'a> Case<'a> {
             Credential::Basic { secret, .. } => (secret, self.settings.token_schemes.accept_basic()),
             Credential::Bearer { secret } => (secret, self.settings.token_schemes.accept_bearer()),
             Credential::None | Credential::Foreign | Credential::Unreadable => {
-                return if request.shows_token() { Err(DenyReason::SchemeNotAllowed) } else { Ok(None) };
+                let shows_token = request.shows_token();
+                return self.refuse_if(Rule::OtherScheme, shows_token, DenyReason::SchemeNotAllowed).map(|()| None);
             }
         };
         // Nobody has looked, or could: an imported token would go on to the backend as a password.
@@ -154,20 +180,26 @@ impl<'a> Case<'a> {
             Found::NotLookedUp => request.credential.to_look_up().is_some(),
             Found::Nothing | Found::Record(_) => false,
         };
-        match (&known.token, Shape::of(secret.expose())) {
-            (_, Shape::Mistyped) => Err(DenyReason::MistypedToken),
-            (Found::Record(_), _) | (_, Shape::Token) if !scheme_is_allowed => Err(DenyReason::SchemeNotAllowed),
-            _ if nobody_knows => Err(DenyReason::SnapshotUnreadable),
-            (Found::Record(record), _) => Ok(Some(record)),
-            (_, Shape::Token) => Err(self.unknown_token()),
-            // A space before it, quotes around it: to the backend it would be a failed login.
-            (_, Shape::Foreign) if request.shows_token() => Err(DenyReason::MistypedToken),
-            (_, Shape::Foreign) => self.no_token_for_a_name().map(|()| None),
+        let (found, shape) = (known.token.record(), Shape::of(secret.expose()));
+        self.refuse_if(Rule::TokenWhole, shape == Shape::Mistyped, DenyReason::MistypedToken)?;
+        let is_token = found.is_some() || shape == Shape::Token;
+        self.refuse_if(Rule::TokenScheme, is_token && !scheme_is_allowed, DenyReason::SchemeNotAllowed)?;
+        self.refuse_if(Rule::SnapshotReadable, nobody_knows, DenyReason::SnapshotUnreadable)?;
+        self.trace.at(Rule::TokenKnown);
+        if found.is_some() {
+            return Ok(found);
         }
+        if shape == Shape::Token {
+            return Err(self.unknown_token());
+        }
+        // A space before it, quotes around it: to the backend it would be a failed login.
+        self.refuse_if(Rule::TokenDisguised, request.shows_token(), DenyReason::MistypedToken)?;
+        self.no_token_for_a_name().map(|()| None)
     }
 
     /// To the backend it would be a failed login in that name, and in both logs.
     fn no_token_for_a_name(&self) -> Result<(), DenyReason> {
+        self.trace.at(Rule::TokenAsName);
         match &self.facts.known.name {
             Found::Nothing | Found::NotLookedUp => Ok(()),
             Found::Record(_) => Err(DenyReason::BadCredentials),
@@ -189,18 +221,21 @@ impl<'a> Case<'a> {
 
     fn may_pass_without_token(&self) -> Result<(), DenyReason> {
         let request = self.facts.request;
-        refuse_if(request.context_user != ContextUser::Caller, DenyReason::OnBehalfOfRefused)?;
+        let on_behalf = request.context_user != ContextUser::Caller;
+        self.refuse_if(Rule::OnBehalfWithoutToken, on_behalf, DenyReason::OnBehalfOfRefused)?;
         if self.to == For::ControlPlane {
             return Ok(());
         }
-        refuse_if(!self.settings.backend_authenticates, DenyReason::TokenRequired)?;
+        self.refuse_if(Rule::TokenRequired, !self.settings.backend_authenticates, DenyReason::TokenRequired)?;
         match &request.credential {
             Credential::Unreadable => Err(DenyReason::BadCredentials),
             Credential::None => Ok(()),
-            Credential::Basic { user, .. } => refuse_if(self.password_is_disabled(user), DenyReason::PasswordDisabled),
+            Credential::Basic { user, .. } => {
+                self.refuse_if(Rule::PasswordAllowed, self.password_is_disabled(user), DenyReason::PasswordDisabled)
+            }
             Credential::Bearer { .. } | Credential::Foreign => {
                 let refused = self.settings.foreign_credentials == ForeignCredentials::Refuse;
-                refuse_if(refused, DenyReason::ForeignCredentialsRefused)
+                self.refuse_if(Rule::ForeignAllowed, refused, DenyReason::ForeignCredentialsRefused)
             }
         }
     }
@@ -208,9 +243,10 @@ impl<'a> Case<'a> {
     /// The user who came with this token.
     fn caller(&self, token: &TokenRecord) -> Result<Owner, DenyReason> {
         let Facts { request, known, .. } = self.facts;
+        self.trace.at(if token.binding == Binding::Unbound { Rule::UnboundUser } else { Rule::RightUser });
         match (&token.binding, &request.credential) {
             (Binding::User(owner), Credential::Basic { user, .. }) => {
-                refuse_if(!owner.answers_to(user), DenyReason::WrongUser)?;
+                self.refuse_if(Rule::RightUser, !owner.answers_to(user), DenyReason::WrongUser)?;
                 Ok(owner.clone())
             }
             (Binding::User(owner), _) => Ok(owner.clone()),
@@ -225,20 +261,23 @@ impl<'a> Case<'a> {
 
     fn token_is_in_order(&self, token: &TokenRecord) -> Result<(), DenyReason> {
         let beside = self.facts.known.caller.record().filter(|_| token.binding == Binding::Unbound);
-        stands(token)?;
-        refuse_if(beside.is_some_and(|user| user.suspended), DenyReason::UserSuspended)?;
-        is_in_time(token, self.facts.now)
+        stands(token, self.trace)?;
+        let suspended = beside.is_some_and(|user| user.suspended);
+        self.refuse_if(Rule::TokenStands, suspended, DenyReason::UserSuspended)?;
+        is_in_time(token, self.facts.now, self.trace)
     }
 
     fn tokens_may_be_used(&self, token: &TokenRecord, caller: &Owner) -> Result<(), DenyReason> {
-        may_be_used(token, caller, self.settings, self.to)
+        may_be_used(token, caller, self.settings, self.to, self.trace)
     }
 
     fn token_may_do_this(&self, token: &TokenRecord) -> Result<(), DenyReason> {
         let Facts { request, known, .. } = self.facts;
-        refuse_if(token.is_restricted() && request.overrides_method, DenyReason::MethodOverride)?;
-        refuse_if(!token.addresses.allow(known.address), DenyReason::IpNotAllowed)?;
-        refuse_if(token.scope == Scope::ReadOnly && !request.only_reads(), DenyReason::ReadOnly)
+        let overridden = token.is_restricted() && request.overrides_method;
+        self.refuse_if(Rule::MethodOverride, overridden, DenyReason::MethodOverride)?;
+        self.refuse_if(Rule::TokenLimits, !token.addresses.allow(known.address), DenyReason::IpNotAllowed)?;
+        let writes = token.scope == Scope::ReadOnly && !request.only_reads();
+        self.refuse_if(Rule::TokenLimits, writes, DenyReason::ReadOnly)
     }
 
     /// As whom the request runs, and who asked for that if it is somebody else.
@@ -247,14 +286,15 @@ impl<'a> Case<'a> {
         if request.context_user == ContextUser::Caller {
             return Ok((caller, None));
         }
-        refuse_if(token.binding == Binding::Unbound, DenyReason::OnBehalfOfRefused)?;
-        may_act(&caller, self.settings, self.to)?;
+        self.refuse_if(Rule::OnBehalf, token.binding == Binding::Unbound, DenyReason::OnBehalfOfRefused)?;
+        may_act(&caller, self.settings, self.to, self.trace)?;
+        self.trace.at(Rule::ContextUserKnown);
         let user = match &known.context_user {
             Found::Record(user) => user,
             Found::Nothing | Found::NotLookedUp => return Err(DenyReason::ContextUserUnknown),
             Found::Unreadable => return Err(DenyReason::SnapshotUnreadable),
         };
-        may_be_acted_for(user, &caller)?;
+        may_be_acted_for(user, &caller, self.trace)?;
         Ok((user.into(), Some(caller)))
     }
 
@@ -262,6 +302,7 @@ impl<'a> Case<'a> {
         if self.to == For::ControlPlane || self.settings.identity != Identity::Credential {
             return Ok(None);
         }
+        self.trace.at(Rule::BackendCredential);
         match &self.facts.known.credential {
             Found::Record(credential) => Ok(Some(credential.clone())),
             Found::Nothing | Found::NotLookedUp => Err(DenyReason::NoBackendCredential),
@@ -274,22 +315,25 @@ impl<'a> Case<'a> {
         if token.restrictions.is_none() {
             return Ok(false);
         }
-        let Facts { request, known, body, .. } = self.facts;
+        let Facts { request, known, .. } = self.facts;
+        self.trace.at(Rule::Restrictions);
         let set = known.restrictions.record().ok_or(DenyReason::SnapshotUnreadable)?;
-        let body = match body {
-            Body::NotYet if !request.body_is_json() => &Body::Unreadable,
-            body => body,
-        };
-        match set.judge(&request.method, &request.path, &request.query, *body) {
+        match set.judge(&request.method, &request.path, &request.query, self.facts.readable_body()) {
             Outcome::Holds => Ok(false),
             Outcome::NeedBody => {
-                let limit = u64::from(self.settings.body_limit.get());
-                refuse_if(request.declared_length > Some(limit), DenyReason::BodyTooLarge)?;
+                let too_large = request.declared_length > Some(u64::from(self.settings.body_limit.get()));
+                self.refuse_if(Rule::BodyReadable, too_large, DenyReason::BodyTooLarge)?;
                 Ok(true)
             }
             Outcome::NothingHolds => Err(DenyReason::Restricted),
-            Outcome::BadQuery => Err(DenyReason::BadQuery),
-            Outcome::BodyUnreadable => Err(DenyReason::BodyUnreadable),
+            Outcome::BadQuery => {
+                self.trace.at(Rule::QueryReadable);
+                Err(DenyReason::BadQuery)
+            }
+            Outcome::BodyUnreadable => {
+                self.trace.at(Rule::BodyReadable);
+                Err(DenyReason::BodyUnreadable)
+            }
         }
     }
 
@@ -311,20 +355,21 @@ pub fn still_stands(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<(), DenyReason> {
-    stands(token)?;
-    is_in_time(token, now)?;
+    stands(token, &())?;
+    is_in_time(token, now, &())?;
     let Binding::User(owner) = &token.binding else {
         return Err(DenyReason::CannotManage);
     };
-    may_be_used(token, owner, settings, For::ControlPlane)?;
+    may_be_used(token, owner, settings, For::ControlPlane, &())?;
     let Some(user) = user else {
         return Ok(());
     };
-    may_act(owner, settings, For::ControlPlane)?;
-    may_be_acted_for(user, owner)
+    may_act(owner, settings, For::ControlPlane, &())?;
+    may_be_acted_for(user, owner, &())
 }
 
-fn stands(token: &TokenRecord) -> Result<(), DenyReason> {
+fn stands(token: &TokenRecord, trace: &impl Trace) -> Result<(), DenyReason> {
+    trace.at(Rule::TokenStands);
     match token.state {
         TokenState::Deleted => Err(DenyReason::TokenDeleted),
         TokenState::OwnerSuspended => Err(DenyReason::OwnerSuspended),
@@ -332,35 +377,44 @@ fn stands(token: &TokenRecord) -> Result<(), DenyReason> {
     }
 }
 
-fn is_in_time(token: &TokenRecord, now: Timestamp) -> Result<(), DenyReason> {
-    refuse_if(token.is_not_yet_valid(now), DenyReason::TokenNotYetValid)?;
-    refuse_if(token.is_expired(now), DenyReason::TokenExpired)
+fn is_in_time(token: &TokenRecord, now: Timestamp, trace: &impl Trace) -> Result<(), DenyReason> {
+    refuse_if(trace, Rule::TokenTime, token.is_not_yet_valid(now), DenyReason::TokenNotYetValid)?;
+    refuse_if(trace, Rule::TokenTime, token.is_expired(now), DenyReason::TokenExpired)
 }
 
-fn may_be_used(token: &TokenRecord, caller: &Owner, settings: &Settings, to: For) -> Result<(), DenyReason> {
+fn may_be_used(
+    token: &TokenRecord,
+    caller: &Owner,
+    settings: &Settings,
+    to: For,
+    trace: &impl Trace,
+) -> Result<(), DenyReason> {
     let unbound = token.binding == Binding::Unbound;
     let admins_only = settings.only_admins_create && !settings.users_may_use_tokens_created_for_them;
     let manages = to == For::ControlPlane;
-    refuse_if(!settings.token_authentication && !manages, DenyReason::TokensOff)?;
-    refuse_if(unbound && !settings.unbound_tokens, DenyReason::UnboundTokensOff)?;
-    refuse_if(admins_only && !caller.sysadmin, DenyReason::TokensForAdminsOnly)?;
-    refuse_if(manages && (unbound || token.is_restricted()), DenyReason::CannotManage)
+    refuse_if(trace, Rule::TokensOn, !settings.token_authentication && !manages, DenyReason::TokensOff)?;
+    refuse_if(trace, Rule::UnboundOn, unbound && !settings.unbound_tokens, DenyReason::UnboundTokensOff)?;
+    refuse_if(trace, Rule::AdminsOnly, admins_only && !caller.sysadmin, DenyReason::TokensForAdminsOnly)?;
+    let cannot_manage = manages && (unbound || token.is_restricted());
+    refuse_if(trace, Rule::MayManage, cannot_manage, DenyReason::CannotManage)
 }
 
 /// Whether a caller may act for others at all (U7). To manage, only sysadmins may: a token that somebody else made in a
 /// user's name would outlast the permission.
-fn may_act(caller: &Owner, settings: &Settings, to: For) -> Result<(), DenyReason> {
+fn may_act(caller: &Owner, settings: &Settings, to: For, trace: &impl Trace) -> Result<(), DenyReason> {
     let may = match settings.on_behalf_of {
         OnBehalfOf::Off => false,
         OnBehalfOf::Sysadmins => caller.sysadmin,
         OnBehalfOf::Listed => names_hold(&settings.on_behalf_of_callers, &caller.name),
     };
-    refuse_if(!may || (to == For::ControlPlane && !caller.sysadmin), DenyReason::OnBehalfOfRefused)
+    let refused = !may || (to == For::ControlPlane && !caller.sysadmin);
+    refuse_if(trace, Rule::OnBehalf, refused, DenyReason::OnBehalfOfRefused)
 }
 
-fn may_be_acted_for(user: &UserRecord, caller: &Owner) -> Result<(), DenyReason> {
-    refuse_if(user.suspended, DenyReason::ContextUserSuspended)?;
-    refuse_if(user.sysadmin && !caller.sysadmin, DenyReason::ContextUserIsSysadmin)
+fn may_be_acted_for(user: &UserRecord, caller: &Owner, trace: &impl Trace) -> Result<(), DenyReason> {
+    refuse_if(trace, Rule::ContextUserKnown, user.suspended, DenyReason::ContextUserSuspended)?;
+    let above = user.sysadmin && !caller.sysadmin;
+    refuse_if(trace, Rule::ContextUserKnown, above, DenyReason::ContextUserIsSysadmin)
 }
 
 /// Whether the site's address rules hold for a request with this credential.
@@ -369,50 +423,10 @@ pub(crate) fn ip_rules_concern(settings: &Settings, credential: &Credential) -> 
     concerned && !settings.ip_rules.is_empty()
 }
 
-fn refuse_if(condition: bool, reason: DenyReason) -> Result<(), DenyReason> {
+/// A check, at this row of the table.
+fn refuse_if(trace: &impl Trace, rule: Rule, condition: bool, reason: DenyReason) -> Result<(), DenyReason> {
+    trace.at(rule);
     if condition { Err(reason) } else { Ok(()) }
-}
-
-/// The proof that a token was admitted. Only [`decide`] makes one, and only a grant sets identity headers.
-#[derive(Debug)]
-pub struct Grant {
-    to: For,
-    token: TokenRecord,
-    user: Owner,
-    actor: Option<Owner>,
-    assertion: Option<For>,
-    credential: Option<BackendCredential>,
-}
-
-impl Grant {
-    /// Where the request goes.
-    pub fn to(&self) -> For {
-        self.to
-    }
-
-    /// The token that was admitted.
-    pub fn token(&self) -> &TokenRecord {
-        &self.token
-    }
-
-    /// The user as whom the request runs.
-    pub fn user(&self) -> &Owner {
-        &self.user
-    }
-
-    /// The name of the caller, if the request runs on behalf of somebody else.
-    pub fn actor(&self) -> Option<&str> {
-        self.actor.as_ref().map(|actor| actor.name.as_str())
-    }
-
-    /// For whom an assertion must be signed, if one must.
-    pub fn assertion(&self) -> Option<For> {
-        self.assertion
-    }
-
-    pub(crate) fn credential(&self) -> Option<&BackendCredential> {
-        self.credential.as_ref()
-    }
 }
 
 #[cfg(test)]

@@ -43,6 +43,16 @@ pub enum Snapshot<'a> {
     },
 }
 
+impl<'a> Facts<'a> {
+    /// The body as restrictions may look at it: none that is not JSON by its headers' own account is waited for.
+    pub(crate) fn readable_body(&self) -> Body<'a> {
+        match self.body {
+            Body::NotYet if !self.request.body_is_json() => Body::Unreadable,
+            body => body,
+        }
+    }
+}
+
 impl<'a> Snapshot<'a> {
     /// The settings, if anything may be decided from it (U14).
     pub fn settings(self) -> Option<&'a Settings> {

@@ -67,7 +67,7 @@ pub mod token;
 pub mod usage;
 
 pub use address::IpRule;
-pub use decide::{Grant, Verdict, decide, still_stands};
+pub use decide::{Explanation, Grant, Rule, Step, StepOutcome, Verdict, decide, explain, still_stands};
 pub use deny::DenyReason;
 pub use facts::{Facts, Found, Known, Snapshot, Sources};
 pub use hash::{HashKey, HashKeys, KeyedHash};

@@ -23,6 +23,7 @@
 //! fields of bodies that are not JSON. A restriction of the query says nothing of a form in the body, which some backends
 //! mix into one list with it.
 
+pub mod explain;
 pub mod grammar;
 mod json;
 mod pattern;

@@ -74,7 +74,9 @@ fn help_teaches_and_completions_know_every_command() {
     };
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell]);
-        for command in ["serve", "user", "token", "settings", "audit", "proxy", "envoy-config", "doctor", "recover"] {
+        for command in
+            ["serve", "user", "token", "settings", "audit", "explain", "proxy", "envoy-config", "doctor", "recover"]
+        {
             assert!(script.contains(command), "{shell} does not know {command}");
         }
     }
@@ -88,6 +90,7 @@ fn help_teaches_and_completions_know_every_command() {
         &["token", "delete"],
         &["settings", "set"],
         &["audit", "export"],
+        &["explain"],
     ] {
         let help = printed(&[arguments, &["--help"]].concat());
         assert!(help.contains("Example"), "{arguments:?} has no example:\n{help}");

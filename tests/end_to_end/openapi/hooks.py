@@ -104,6 +104,7 @@ def segment(name):
 BODIES = {
     "PUT /api/v1/backend-credential": lambda: {"bearer": "x"},
     "POST /api/v1/import/users": lambda: {"users": [{"name": fresh("imported")}]},
+    "POST /api/v1/explain": lambda: {"id": segment("id"), "method": "GET", "url": "/rest/x?y=z"},
     "PATCH /api/v1/settings": lambda: {"expiry_warning_days": [3]},
     "POST /api/v1/settings/restore": lambda: {"version": int(segment("version"))},
     "POST /api/v1/tokens": lambda: {"label": "good"},

@@ -4,6 +4,7 @@
 extern crate std;
 use super::*;
 use crate::facts::{Known, Snapshot};
+use crate::restrictions::Body;
 use crate::restrictions::Set;
 use crate::settings::{Passwords, UserName};
 use crate::{Addresses, KeyedHash, Request, Site, token};

@@ -35,9 +35,9 @@ use policy::settings::{
     TokenSchemes, UserName,
 };
 use policy::{
-    Addresses, Binding, DenyReason, Facts, FilterKeys, Found, HashKey, HashKeys, IpRule, KeyedHash, Known, Owner,
-    Request, Scope, SealKey, Settings, Site, Snapshot, Sources, Timestamp, TokenRecord, TokenState, UserRecord,
-    Verdict, decide, token,
+    Addresses, Binding, DenyReason, Explanation, Facts, FilterKeys, Found, HashKey, HashKeys, IpRule, KeyedHash, Known,
+    Owner, Request, Rule, Scope, SealKey, Settings, Site, Snapshot, Sources, StepOutcome, Timestamp, TokenRecord,
+    TokenState, UserRecord, Verdict, decide, explain, token,
 };
 use real::*;
 use std::cell::{Cell, RefCell};

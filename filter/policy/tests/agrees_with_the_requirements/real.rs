@@ -23,7 +23,9 @@ pub(super) fn by_the_policy(case: &Case, world: &World) -> Result<Goes, Refusal>
         None => Snapshot::Missing,
     };
     let now = Timestamp::from_millis(NOW_MS);
-    let verdict = decide(&Facts { request: &request, snapshot, known: &known, body: Body::NotYet, now });
+    let facts = Facts { request: &request, snapshot, known: &known, body: Body::NotYet, now };
+    let verdict = decide(&facts);
+    assert_explained(&facts, &verdict);
     if let Some(to) = match &verdict {
         Verdict::Pass(to) => Some(*to),
         Verdict::Admit(grant) => Some(grant.to()),
@@ -47,6 +49,33 @@ pub(super) fn by_the_policy(case: &Case, world: &World) -> Result<Goes, Refusal>
             })
         }
     }
+}
+
+/// An explanation comes to the same verdict, and its last step is the one that decided.
+fn assert_explained(facts: &Facts<'_>, verdict: &Verdict) {
+    let Explanation { verdict: explained, steps, lines } = explain(facts, |time| time.as_millis().to_string());
+    assert_eq!(explained, *verdict);
+    let (last, before) = steps.split_last().unwrap();
+    assert!(before.iter().all(|step| step.outcome != StepOutcome::Refused), "{steps:?}");
+    assert!(steps.iter().is_sorted_by_key(|step| step.rule) && steps[0].rule == Rule::PathReading, "{steps:?}");
+    match verdict {
+        Verdict::Deny(_) => assert_eq!(last.outcome, StepOutcome::Refused, "{steps:?}"),
+        Verdict::Admit(_) => assert_eq!((last.rule, last.outcome), (Rule::Admitted, StepOutcome::Passed), "{steps:?}"),
+        Verdict::Pass(_) => {
+            assert!(matches!(last.rule, Rule::PassedOn | Rule::PathProtected), "{steps:?}");
+            assert_eq!(last.outcome, StepOutcome::Passed, "{steps:?}");
+        }
+        Verdict::NeedBody => panic!("no case has restrictions"),
+    }
+    // The table says with which codes a rule refuses.
+    if let Verdict::Deny(reason) = verdict
+        && *reason != DenyReason::SnapshotUnreadable
+    {
+        let table = include_str!("../../src/decide.rs").lines().filter(|line| line.starts_with("//! | "));
+        let row = table.skip(1).nth(Rule::ALL.iter().position(|rule| *rule == last.rule).unwrap()).unwrap();
+        assert!(row.contains(&format!("`{}`", reason.code())), "{reason:?} by {row}");
+    }
+    assert!(lines.is_empty());
 }
 
 /// Edits are made in their order, so the last one counts; without one the token would go on (U6).
