@@ -3,6 +3,7 @@
 //! What its documents leave open, beside what [`search`] says of its pages:
 //! - Creation: 0 or -1 months are without end (as a `lastAccessed` of 0 is never), and 1 to 120 are accepted; months and a time
 //!   exclude each other; the time is a [`Moment`](super::moment::Moment), and answered as Java writes an `Instant`.
+//!   A `tokenScope` is heeded: 1 is read-only, 2 is read and write, and there is no other.
 //! - What has no end has a `validUntil` and `tokenExpirationDateTimeMillis` of 0, as a number that is always there wants it, and
 //!   a `tokenExpirationDateTime` of null.
 //! - An edited token is answered as the list shows it; deleting all of a user's, 200 and `true`, as deleting one.
@@ -19,6 +20,10 @@ use crate::api::error::Told;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{delete, get, patch, post};
+
+/// The numbers of scopes.
+const READ_ONLY: i64 = 1;
+const READ_AND_WRITE: i64 = 2;
 
 pub(super) fn routes() -> Vec<Route> {
     let routes = [

@@ -1,16 +1,17 @@
 //! `POST …/token`: makes a token, one's own or, for sysadmins, anyone's.
 
+use super::{READ_AND_WRITE, READ_ONLY};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::facades::iso;
-use crate::api::facades::make_one;
 use crate::api::facades::moment::Moment;
+use crate::api::facades::{iso, make_one};
 use crate::api::input::Body;
 use crate::api::tokens::make::{ForWhom, Made, Wish, shown_once};
 use crate::api::tokens::validity::Wanted;
 use axum::Json;
 use axum::extract::State;
+use policy::Scope;
 use policy::settings::Validity;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub(super) struct NewToken {
     token_validity_time_in_months: Option<i64>,
     token_expiration_date_time: Option<Moment>,
     token_for_user_key: Option<String>,
+    /// In none of the documents about creation; but whoever says that a token is to read alone must not get one that writes.
+    token_scope: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -44,12 +47,18 @@ pub(super) async fn create(
     caller: Caller,
     Body(body): Body<NewToken>,
 ) -> Result<Json<CreatedToken>, ApiError> {
-    let NewToken { token_description, token_validity_time_in_months, token_expiration_date_time, token_for_user_key } =
-        body;
+    let NewToken {
+        token_description,
+        token_validity_time_in_months,
+        token_expiration_date_time,
+        token_for_user_key,
+        token_scope,
+    } = body;
     let wish = Wish {
         label: Some(token_description),
         owner: token_for_user_key.map_or(ForWhom::Unsaid, ForWhom::Named),
         wanted: wanted(token_validity_time_in_months, token_expiration_date_time)?,
+        scope: token_scope.map(scope).transpose()?,
         ..Wish::default()
     };
     let Made { token, secret, .. } = make_one(&app, caller, wish).await.map_err(|error| match error {
@@ -81,6 +90,14 @@ fn wanted(months: Option<i64>, end: Option<Moment>) -> Result<Wanted, ApiError> 
                 ))
             })
         }
+    }
+}
+
+fn scope(number: i64) -> Result<Scope, ApiError> {
+    match number {
+        READ_ONLY => Ok(Scope::ReadOnly),
+        READ_AND_WRITE => Ok(Scope::Full),
+        _ => Err(ApiError::BadRequest("tokenScope must be 1 (read-only) or 2 (read and write).".into())),
     }
 }
 

@@ -8,6 +8,7 @@
 //! `tokenScope` 0 finds nothing, since every token here has a scope.
 
 use super::list::ListedToken;
+use super::{READ_AND_WRITE, READ_ONLY};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
@@ -51,8 +52,7 @@ pub(super) struct Page {
 struct FoundToken {
     #[serde(flatten)]
     token: ListedToken,
-    /// 1: read-only, 2: read and write.
-    token_scope: u8,
+    token_scope: i64,
     /// Empty: it belongs to nobody.
     user_key: String,
 }
@@ -74,7 +74,7 @@ pub(super) async fn search(
 
 impl From<Row> for FoundToken {
     fn from(Row { token, owner, usage }: Row) -> Self {
-        let token_scope = if token.read_only { 1 } else { 2 };
+        let token_scope = if token.read_only { READ_ONLY } else { READ_AND_WRITE };
         Self { token: ListedToken::new(token, usage), token_scope, user_key: owner.unwrap_or_default() }
     }
 }
@@ -124,7 +124,7 @@ struct Asked {
     users: Vec<String>,
     label_part: Option<String>,
     not_valid_after: Option<i64>,
-    scope: Option<u64>,
+    scope: Option<i64>,
     created: Times,
     last_used: Times,
     expires: Times,
@@ -165,7 +165,7 @@ impl Asked {
                 "descriptionFilter must have at most {LABEL_CHARS_MAX} characters."
             )));
         }
-        if asked.scope.is_some_and(|scope| scope > 2) {
+        if asked.scope.is_some_and(|scope| scope > READ_AND_WRITE) {
             return Err(ApiError::BadRequest("tokenScope must be 0, 1 or 2.".into()));
         }
         Ok(asked)
@@ -176,7 +176,7 @@ impl Asked {
         let ends_by = [self.expires.until, self.not_valid_after].into_iter().flatten().min();
         let filter = Filter {
             label_part: self.label_part.clone(),
-            read_only: self.scope.map(|scope| scope == 1),
+            read_only: self.scope.map(|scope| scope == READ_ONLY),
             created: self.created.span(),
             last_used: self.last_used.span(),
             expires: Times { from: self.expires.from, until: ends_by }.span(),
