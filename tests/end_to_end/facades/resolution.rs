@@ -297,16 +297,18 @@ fn attack_m2_pages_far_into_200_000_tokens_are_refused_and_no_page_before_is_sho
         ("page=198&limit=1000", 1000, false),
         ("descriptionFilter=rare&limit=10", 10, false),
         ("descriptionFilter=rare&limit=10&page=2", 10, false),
-        ("userFilter=alice&userFilter=admin&descriptionFilter=token&limit=10", 0, true),
+        ("userFilter=admin&userFilter=nobody&descriptionFilter=rare", 0, true),
     ] {
         let reply = page(query);
-        if query.contains("admin") && reply.status == 400 {
-            continue; // looked at enough before it came to the second one
-        }
         assert_eq!(reply.json["content"].as_array().map(Vec::len), Some(count), "{query}: {}", reply.status);
         assert_eq!(reply.json["last"], last, "{query}");
     }
-    for query in ["page=200&limit=1000", "descriptionFilter=rare&limit=100", "descriptionFilter=nothing"] {
+    for query in [
+        "page=200&limit=1000",
+        "descriptionFilter=rare&limit=100",
+        "descriptionFilter=nothing",
+        "userFilter=alice&userFilter=admin&descriptionFilter=nothing",
+    ] {
         let refused = page(query);
         let message = refused.json["errorMessage"].as_str().unwrap_or_default();
         assert!(refused.status == 400 && message.contains("200000 tokens away"), "{query}: {}", refused.text);
