@@ -1,7 +1,9 @@
 //! The facades: scripts that were written for other products work unchanged, through Envoy (M1 to M4). Each exchange is held
 //! against the other product's documents byte for byte, but for ids, times and tokens ([`like`]).
 
+mod api_tokens;
 mod pat;
+mod resolution;
 
 use regex_lite::Regex;
 use serde_json::{Value, json};
@@ -41,7 +43,11 @@ const KINDS: [(&str, &str); 6] = [
 
 /// One path of each facade.
 fn paths() -> BTreeMap<&'static str, &'static str> {
-    BTreeMap::from([("pat", "/rest/pat/latest/tokens")])
+    BTreeMap::from([
+        ("api_tokens", "/rest/api-tokens/latest/"),
+        ("resolution", "/rest/de.resolution.apitokenauth/latest/user/token/"),
+        ("pat", "/rest/pat/latest/tokens"),
+    ])
 }
 
 #[test]

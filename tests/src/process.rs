@@ -87,6 +87,11 @@ impl Process {
         kib * 1024
     }
 
+    /// Forgets the most memory that it has had: from now on `VmHWM` is the most since.
+    pub fn forget_peak_of_memory(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").expect("a file of the process");
+    }
+
     fn about(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.id())).expect("a file of the process")
     }

@@ -3,12 +3,14 @@
 use super::settings::LockOut;
 use crate::change::ChangeError;
 use crate::sign_in::SignInError;
-use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use policy::DenyReason;
 use policy::problem::{Fault, Place, Problem};
 use policy::restrictions::SyntaxError;
 use policy::settings::Invalid;
+use serde::Serialize;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -97,6 +99,8 @@ pub(crate) struct Told {
     errors: Vec<Fault>,
     /// Seconds, where the status alone does not say them.
     retry_after: Option<u64>,
+    /// Whether the sentence is to stand there as the scripts of M2 look for it: as an `errorMessage`, and with 400 alone.
+    pub(crate) with_error_message: bool,
     pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -108,6 +112,7 @@ impl ApiError {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            with_error_message: false,
             cause: None,
         };
         match self {
@@ -246,16 +251,36 @@ impl Told {
         let problem = Problem::new(self.status, self.code, &self.detail, Some(request_id));
         let problem = Problem { help_url, errors: &self.errors, ..problem };
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, problem.to_json()).into_response();
-        response.headers_mut().remove(axum::http::header::CONTENT_TYPE);
+        let plain = self.with_error_message && self.status == 400;
+        let body = match self.with_error_message {
+            false => problem.to_json(),
+            true => {
+                let told = WithErrorMessage { problem: (!plain).then_some(&problem), error_message: &self.detail };
+                serde_json::to_vec(&told).unwrap_or_default()
+            }
+        };
+        let mut response = (status, body).into_response();
+        response.headers_mut().remove(CONTENT_TYPE);
         for (name, value) in problem.headers() {
-            response.headers_mut().append(name, axum::http::HeaderValue::from_static(value));
+            response.headers_mut().append(name, HeaderValue::from_static(value));
+        }
+        if plain {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
     }
+}
+
+/// A refusal as the scripts of M2 read it.
+#[derive(Serialize)]
+struct WithErrorMessage<'a> {
+    #[serde(flatten)]
+    problem: Option<&'a Problem<'a>>,
+    #[serde(rename = "errorMessage")]
+    error_message: &'a str,
 }
 
 impl IntoResponse for ApiError {

@@ -5,11 +5,19 @@
 //! it is off. They authenticate as the native API does, and refuse as it does unless a file says otherwise. Fields that nobody
 //! knows are ignored: scripts send what their product took.
 
+mod api_tokens;
+mod deletion;
 mod listing;
+mod moment;
 mod pat;
+mod resolution;
 
+use super::caller::Caller;
 use super::error::ApiError;
+use super::tokens::find_where;
+use super::tokens::make::{Made, Material, Wish, make};
 use crate::App;
+use crate::permission::Action;
 use crate::store::tokens;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -34,19 +42,20 @@ struct Route {
 
 fn routes(facade: Facade) -> Vec<Route> {
     match facade {
-        Facade::ApiTokens => Vec::new(),
-        Facade::Resolution => Vec::new(),
+        Facade::ApiTokens => api_tokens::routes(),
+        Facade::Resolution => resolution::routes(),
         Facade::Extender => Vec::new(),
         Facade::Pat => pat::routes(),
     }
 }
 
-/// The routes of all facades.
+/// The routes of all facades. The products make no difference of a slash at the end, so scripts have it or not.
 pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
     Facade::ALL.iter().fold(Router::new(), |all, facade| {
-        let of_this = routes(*facade)
-            .into_iter()
-            .fold(Router::new(), |router, Route { path, handler, .. }| router.route(path, handler));
+        let of_this = routes(*facade).into_iter().fold(Router::new(), |router, Route { path, handler, .. }| {
+            let other = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
+            router.route(path, handler.clone()).route(&other, handler)
+        });
         let layer = middleware::from_fn_with_state((app.clone(), *facade), only_while_on);
         all.merge(if routes(*facade).is_empty() { of_this } else { of_this.route_layer(layer) })
     })
@@ -70,6 +79,26 @@ fn is_called(id: &str) -> Result<SimpleExpr, ApiError> {
     number.map(|number| tokens::Column::Id.eq(number)).ok_or(ApiError::NotFound)
 }
 
+/// Makes a new token, in a change of its own.
+async fn make_one(app: &App, caller: Caller, mut wish: Wish) -> Result<Made, ApiError> {
+    wish.check()?;
+    let material = Material::minted(app)?;
+    let (mut change, caller) = caller.begin(&app.store).await?;
+    let made = make(&mut change, &caller, wish, material).await?;
+    change.commit().await?;
+    Ok(made)
+}
+
+/// Deletes the token that a script names.
+async fn delete_one(app: &App, caller: Caller, id: &str) -> Result<(), ApiError> {
+    let is_it = is_called(id)?;
+    let (mut change, caller) = caller.begin(&app.store).await?;
+    let (permit, token, owner) = find_where(change.transaction(), &caller, Action::DeleteToken, is_it).await?;
+    change.delete_token(&permit, token, owner.as_ref()).await?;
+    change.commit().await?;
+    Ok(())
+}
+
 /// A validity of so many days, which stand in this field.
 fn days(field: &str, days: u16) -> Result<Validity, ApiError> {
     Validity::try_from(format!("{days}d").as_str())
@@ -78,8 +107,13 @@ fn days(field: &str, days: u16) -> Result<Validity, ApiError> {
 
 /// A stored time in ISO 8601, in UTC and with its zone, always with milliseconds.
 fn iso(stored: i64) -> String {
+    zoneless(stored) + "Z"
+}
+
+/// The same without its zone.
+fn zoneless(stored: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(stored).unwrap_or(jiff::Timestamp::MAX);
-    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3f").to_string()
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ fn read_ip_ranges(stored: Option<&str>) -> Result<Vec<IpRule>, ApiError> {
     }
 }
 
-fn check_label(label: &str) -> Result<(), ApiError> {
+pub(crate) fn check_label(label: &str) -> Result<(), ApiError> {
     if label.is_empty() || label.chars().count() > LABEL_CHARS_MAX || label.contains(char::is_control) {
         return Err(ApiError::BadRequest(format!("label must have 1 to {LABEL_CHARS_MAX} printable characters.")));
     }

@@ -38,6 +38,7 @@ pub(crate) struct NewToken<'a> {
 }
 
 /// What is to be different about a token; `None`: stays.
+#[derive(Default)]
 pub(crate) struct TokenEdit<'a> {
     pub(crate) label: Option<&'a str>,
     pub(crate) expires_at: Option<Option<Timestamp>>,
@@ -206,6 +207,15 @@ impl Change<'_> {
         }
         self.expect_sysadmin_token(sysadmin.as_ref()).await?;
         Ok(count)
+    }
+
+    /// That somebody could still administer without any token of this user: to be asked before all of them go in several
+    /// changes, of which only the last would notice.
+    pub(crate) async fn expect_to_do_without_tokens_of(&self, owner: &users::Model) -> Result<(), ChangeError> {
+        if owner.sysadmin && !self.sysadmin_token_besides(tokens::Column::OwnerId.ne(owner.id)).await? {
+            return Err(ChangeError::LastSysadminToken);
+        }
+        Ok(())
     }
 
     /// Shows all tokens of a user anew, now that the user is another one; gives how many. Some at a time: each may have 64 KiB

@@ -4,15 +4,15 @@
 //! What its documents leave open: times are in UTC with milliseconds and `Z`; without `expirationDuration` (days) a token lasts
 //! as long as is allowed; `expiringAt` and `lastAccessedAt` are null where there is none.
 
-use super::{Route, days, is_called, iso, listing};
+use super::{Route, days, delete_one, iso, listing, make_one};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Body, Segment};
-use crate::api::tokens::make::{Made, Material, Wish, make, shown_once};
+use crate::api::tokens::make::{Made, Wish, shown_once};
+use crate::api::tokens::of_caller;
 use crate::api::tokens::rows::Row;
 use crate::api::tokens::validity::Wanted;
-use crate::api::tokens::{find_where, of_caller};
 use crate::permission::Action;
 use axum::Json;
 use axum::extract::State;
@@ -59,12 +59,8 @@ async fn create(
         None => Wanted::TheLongest,
         Some(days) => Wanted::For(self::days("expirationDuration", days)?),
     };
-    let mut wish = Wish { label: Some(name), wanted, ..Wish::default() };
-    wish.check()?;
-    let material = Material::minted(&app)?;
-    let (mut change, caller) = caller.begin(&app.store).await?;
-    let Made { token, secret, .. } = make(&mut change, &caller, wish, material).await?;
-    change.commit().await?;
+    let wish = Wish { label: Some(name), wanted, ..Wish::default() };
+    let Made { token, secret, .. } = make_one(&app, caller, wish).await?;
     let created = CreatedPat {
         id: token.id,
         name: token.label,
@@ -100,10 +96,6 @@ async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, A
 }
 
 async fn remove(State(app): State<Arc<App>>, caller: Caller, Segment(id): Segment) -> Result<StatusCode, ApiError> {
-    let is_it = is_called(&id)?;
-    let (mut change, caller) = caller.begin(&app.store).await?;
-    let (permit, token, owner) = find_where(change.transaction(), &caller, Action::DeleteToken, is_it).await?;
-    change.delete_token(&permit, token, owner.as_ref()).await?;
-    change.commit().await?;
+    delete_one(&app, caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

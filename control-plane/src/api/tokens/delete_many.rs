@@ -16,8 +16,8 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Tokens that one request deletes: all in one change, for which others wait.
-const DELETED_MAX: usize = 10_000;
+/// Tokens that one change deletes, for which others wait; one request is one change here.
+pub(crate) const DELETED_MAX: usize = 10_000;
 
 filter_params! {
     pub(crate) struct DeleteParams {

@@ -8,7 +8,7 @@ use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Body, IfMatch, Segment, Versioned};
 use crate::api::openapi::ChangeRefusals;
-use crate::change::TokenEdit;
+use crate::change::{Change, TokenEdit};
 use crate::permission::Action;
 use crate::store::tokens::timestamp;
 use axum::extract::State;
@@ -74,15 +74,9 @@ pub(crate) async fn edit(
     };
     let (mut change, caller) = caller.begin(&app.store).await?;
     let (permit, token, owner) = super::find(change.transaction(), &caller, Action::EditToken, &id).await?;
-    if app.secure_mode {
-        return Err(ApiError::SecureMode);
-    }
+    expect_editable(&app, &change, &caller)?;
     if_match.expect(&super::version(&token))?;
     let (settings, now) = (&change.settings().0, change.now());
-    // To edit is to make another one of the same value.
-    if settings.only_admins_create && !caller.user.sysadmin {
-        return Err(ApiError::OnlyAdminsCreate);
-    }
     let valid_from = token.valid_from.map(timestamp);
     let expires_at = wanted.map(|wanted| wanted.end(settings, valid_from, now)).transpose()?;
     let read_only = scope.map(|scope| scope == Scope::ReadOnly);
@@ -91,4 +85,16 @@ pub(crate) async fn edit(
     change.commit().await?;
     let owner = owner.as_ref().map(|owner| owner.name.as_str());
     TokenView::load(&app.store.db, token, owner).await
+}
+
+/// That tokens are edited here, and by this caller.
+pub(crate) fn expect_editable(app: &App, change: &Change<'_>, caller: &Caller) -> Result<(), ApiError> {
+    if app.secure_mode {
+        return Err(ApiError::SecureMode);
+    }
+    // To edit is to make another one of the same value.
+    if change.settings().0.only_admins_create && !caller.user.sysadmin {
+        return Err(ApiError::OnlyAdminsCreate);
+    }
+    Ok(())
 }

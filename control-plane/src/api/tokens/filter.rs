@@ -121,12 +121,12 @@ impl Filters<'_> {
             return bad(format!("label_prefix must have 1 to {LABEL_CHARS_MAX} characters."));
         }
         let filter = Filter {
-            whose: Whose::Any,
             label_prefix: label_prefix.map(str::to_owned),
             created: created.span()?,
             expires: expires.span()?,
             last_used: last_used.span()?,
             never_used,
+            ..Filter::all_of(Whose::Any)
         };
         if never_used && filter.last_used != Span::default() {
             return bad("never_used excludes last_used_after and last_used_before.".into());

@@ -3,7 +3,7 @@
 use crate::api::error::ApiError;
 use crate::store::tokens::filter::{Cursor, Filter};
 use crate::store::{token_usage, tokens, users};
-use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 use std::collections::HashMap;
 
 /// Tokens that are read at a time.
@@ -32,8 +32,7 @@ pub(crate) async fn page(
     let mut found = filter.page(db, after, limit).await?;
     let (mut rows, mut weight, mut read) = (HashMap::<i64, tokens::Model>::new(), 0, 0);
     for ids in found.ids.chunks(ROWS) {
-        let there = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
-        let some = there.filter(tokens::Column::Id.is_in(ids.iter().copied())).all(db).await?;
+        let some = self::read(db, ids).await?;
         read += ids.len();
         weight += some.iter().filter_map(|token| token.restrictions.as_ref()).map(String::len).sum::<usize>();
         rows.extend(some.into_iter().map(|token| (token.id, token)));
@@ -43,16 +42,36 @@ pub(crate) async fn page(
             break;
         }
     }
-    let ids = || found.ids.iter().copied();
+    Ok((complete(db, &found.ids, rows).await?, found.next))
+}
+
+/// The tokens with these numbers that are there, in this order: some at a time, since nothing bounds what they take.
+pub(crate) async fn of(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Row>, DbErr> {
+    let tokens = read(db, ids).await?.into_iter().map(|token| (token.id, token)).collect();
+    complete(db, ids, tokens).await
+}
+
+async fn read(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<tokens::Model>, DbErr> {
+    let there = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
+    there.filter(tokens::Column::Id.is_in(ids.iter().copied())).all(db).await
+}
+
+/// Puts owners and uses beside the tokens, in the order of these numbers.
+async fn complete(
+    db: &impl ConnectionTrait,
+    ids: &[i64],
+    mut rows: HashMap<i64, tokens::Model>,
+) -> Result<Vec<Row>, DbErr> {
     let owners =
         users::Entity::find().filter(users::Column::Id.is_in(rows.values().filter_map(|token| token.owner_id)));
     let owners: HashMap<i64, String> = owners.all(db).await?.into_iter().map(|user| (user.id, user.name)).collect();
-    let used = token_usage::Entity::find().filter(token_usage::Column::TokenId.is_in(ids())).all(db).await?;
-    let mut used: HashMap<i64, token_usage::Model> = used.into_iter().map(|usage| (usage.token_id, usage)).collect();
-    let rows = ids().filter_map(|id| {
-        let token = rows.remove(&id)?;
+    let used = token_usage::Entity::find().filter(token_usage::Column::TokenId.is_in(ids.iter().copied()));
+    let mut used: HashMap<i64, token_usage::Model> =
+        used.all(db).await?.into_iter().map(|usage| (usage.token_id, usage)).collect();
+    let rows = ids.iter().filter_map(|id| {
+        let token = rows.remove(id)?;
         let owner = token.owner_id.and_then(|owner| owners.get(&owner)).cloned();
-        Some(Row { token, owner, usage: used.remove(&id) })
+        Some(Row { token, owner, usage: used.remove(id) })
     });
-    Ok((rows.collect(), found.next))
+    Ok(rows.collect())
 }

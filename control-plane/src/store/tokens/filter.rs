@@ -9,7 +9,7 @@ use super::{Column, Entity};
 use crate::store::{successor, token_usage};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use sea_orm::sea_query::{Cond, Condition, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
+use sea_orm::sea_query::{Cond, Condition, Expr, ExprTrait as _, Func, LikeExpr, Order, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait as _, QueryFilter as _, QueryResult, Select};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,9 @@ pub(crate) struct Filter {
     pub(crate) whose: Whose,
     /// With regard to case.
     pub(crate) label_prefix: Option<String>,
+    /// Without regard to the case of ASCII letters.
+    pub(crate) label_part: Option<String>,
+    pub(crate) read_only: Option<bool>,
     pub(crate) created: Span,
     pub(crate) expires: Span,
     pub(crate) last_used: Span,
@@ -92,7 +95,8 @@ impl Filter {
     /// All of these.
     pub(crate) fn all_of(whose: Whose) -> Self {
         let (created, expires, last_used) = (Span::default(), Span::default(), Span::default());
-        Self { whose, label_prefix: None, created, expires, last_used, never_used: false }
+        let (label_prefix, label_part, read_only, never_used) = (None, None, None, false);
+        Self { whose, label_prefix, label_part, read_only, created, expires, last_used, never_used }
     }
 
     /// Finds the tokens behind a cursor, at most so many.
@@ -182,12 +186,14 @@ impl Filter {
 
     /// Whether tokens that the driving index gives may not be wanted. Of the uses, those of deleted tokens are not.
     fn is_selective(&self) -> bool {
-        let Self { whose, label_prefix, created, expires, last_used, never_used } = self;
+        let Self { whose, label_prefix, label_part, read_only, created, expires, last_used, never_used } = self;
         let drive = self.drive();
         let other = |span: &Span, driven: Drive| *span != Span::default() && drive != driven;
         *whose == Whose::Somebodys
             || drive == Drive::LastUsed
             || (label_prefix.is_some() && drive != Drive::Label)
+            || label_part.is_some()
+            || read_only.is_some()
             || other(created, Drive::Created)
             || other(expires, Drive::Expires)
             || other(last_used, Drive::LastUsed)
@@ -276,7 +282,7 @@ impl Filter {
 
     /// The conditions that do not drive, in a form that no index serves.
     fn others(&self, driven: Option<Drive>) -> Condition {
-        let Self { whose, label_prefix, created, expires, last_used, never_used } = self;
+        let Self { whose, label_prefix, label_part, read_only, created, expires, last_used, never_used } = self;
         let deleted_at = column(Column::DeletedAt);
         let there = if driven == Some(Drive::LastUsed) { deleted_at.add(0).is_null() } else { deleted_at.is_null() };
         let mut others = Cond::all().add(there);
@@ -288,6 +294,11 @@ impl Filter {
             let beginning = Func::cust("substr").args([column(Column::Label), Expr::val(1), Expr::val(length)]);
             others = others.add(Expr::from(beginning).eq(prefix.as_str()));
         }
+        if let Some(part) = label_part {
+            let label = Expr::from(Func::lower(column(Column::Label)));
+            others = others.add(label.like(LikeExpr::new(contains(part)).escape('\\')));
+        }
+        others = others.add_option(read_only.map(|read_only| column(Column::ReadOnly).eq(read_only)));
         for (span, drive, time) in
             [(created, Drive::Created, Column::CreatedAt), (expires, Drive::Expires, Column::ExpiresAt)]
         {
@@ -336,6 +347,12 @@ fn column(column: Column) -> Expr {
 
 fn used(column: token_usage::Column) -> Expr {
     Expr::col((token_usage::Entity, column))
+}
+
+/// The pattern of what contains a text, of which no character means anything but itself.
+fn contains(part: &str) -> String {
+    let escaped = part.to_ascii_lowercase().replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+    format!("%{escaped}%")
 }
 
 /// The use of a token, if it is such.

@@ -17,6 +17,8 @@ async fn database() -> DatabaseConnection {
 const EVERYTHING: Filter = Filter {
     whose: Whose::Any,
     label_prefix: None,
+    label_part: None,
+    read_only: None,
     created: Span { from: None, before: None },
     expires: Span { from: None, before: None },
     last_used: Span { from: None, before: None },
@@ -31,7 +33,7 @@ fn span(from: i64, before: i64) -> Span {
 fn filters() -> Vec<Filter> {
     let mut filters = Vec::new();
     for whose in [Whose::Of(1), Whose::Nobodys, Whose::Somebodys, Whose::Any] {
-        for choice in 0..32u8 {
+        for choice in 0..128u8 {
             let chosen = |bit: u8| choice & (1 << bit) != 0;
             filters.push(Filter {
                 whose,
@@ -40,6 +42,8 @@ fn filters() -> Vec<Filter> {
                 expires: if chosen(2) { Span { before: Some(5000), from: None } } else { Span::default() },
                 last_used: if chosen(3) { Span { from: Some(10_050), before: None } } else { Span::default() },
                 never_used: chosen(4),
+                label_part: chosen(5).then(|| "IPT 1".to_owned()),
+                read_only: chosen(6).then_some(true),
             });
         }
     }
@@ -98,9 +102,10 @@ async fn m5_pages_give_each_token_that_matches_once_and_no_other() {
         let deleted = if deleted { "1" } else { "NULL" };
         db.execute_unprepared(&format!(
             "INSERT INTO tokens (public_id, hash, label, owner_id, created_at, expires_at, deleted_at, read_only, imported) \
-             VALUES ('{n}', x'{n:08x}', 'script {}', {owner}, {}, {expires}, {deleted}, 0, 0)",
+             VALUES ('{n}', x'{n:08x}', 'script {}', {owner}, {}, {expires}, {deleted}, {}, 0)",
             n % 20,
             (n / 4) * 15, // several at a time
+            n % 2,
         ))
         .await
         .unwrap();
@@ -125,6 +130,29 @@ async fn m5_pages_give_each_token_that_matches_once_and_no_other() {
             assert_eq!(found, expected, "{filter:?}");
         }
         assert_eq!(filter.all(&db, 2).await.unwrap().0.len(), expected.len().min(2), "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn attack_m2_a_part_of_a_label_is_no_pattern() {
+    let db = database().await;
+    for (n, label) in ["My Script", "100% sure", "1000 sure", "a_b", "a-b", r"c:\d", "É"].into_iter().enumerate() {
+        let insert = "INSERT INTO tokens (public_id, hash, label, created_at, read_only, imported) VALUES";
+        db.execute_unprepared(&format!("{insert} ('{n}', x'{n:08x}', '{label}', 0, 0, 0)")).await.unwrap();
+    }
+    for (part, labels) in [
+        ("script", ["My Script"].as_slice()),
+        ("Y S", &["My Script"]),
+        ("0% S", &["100% sure"]),
+        ("A_B", &["a_b"]),
+        (r":\D", &[r"c:\d"]),
+        ("É", &["É"]),
+        ("%", &["100% sure"]),
+        ("' OR '1", &[]),
+    ] {
+        let filter = Filter { label_part: Some(part.into()), ..EVERYTHING };
+        let found = filter.matching().all(&db).await.unwrap();
+        assert_eq!(found.iter().map(|token| token.label.as_str()).collect::<Vec<_>>(), labels, "{part}");
     }
 }
 
