@@ -5,6 +5,7 @@
 //! it is off. They authenticate as the native API does, and refuse as it does unless a file says otherwise. Fields that nobody
 //! knows are ignored: scripts send what their product took.
 
+mod extender;
 mod listing;
 mod pat;
 
@@ -36,7 +37,7 @@ fn routes(facade: Facade) -> Vec<Route> {
     match facade {
         Facade::ApiTokens => Vec::new(),
         Facade::Resolution => Vec::new(),
-        Facade::Extender => Vec::new(),
+        Facade::Extender => extender::routes(),
         Facade::Pat => pat::routes(),
     }
 }

@@ -1,7 +1,12 @@
 //! The audit: what was changed, by whom, written in the transaction of the change (A5); and who signed in with a password.
 //! Never edited.
 
+use super::tokens;
+use crate::permission::Action;
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::ExprTrait as _;
+use sea_orm::{Condition, QuerySelect as _, Select};
+use std::collections::HashMap;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -38,3 +43,25 @@ pub(crate) const NOBODY_KNOWN: &str = "/unknown";
 pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The names of those who made these tokens, by the tokens' public ids, as far as the records of it are still there. (Those
+/// that were put in the place of others have none under their own ids.) Whoever asks bounds how many.
+pub(crate) async fn makers_of<'a>(
+    db: &impl ConnectionTrait,
+    of: impl Iterator<Item = &'a tokens::Model>,
+) -> Result<HashMap<String, String>, DbErr> {
+    let Some(records) = records_of_making(of.map(|token| (token.public_id.as_str(), token.created_at))) else {
+        return Ok(HashMap::new());
+    };
+    let records: Vec<(String, String, String)> = records.into_tuple().all(db).await?;
+    let made = records.into_iter().filter(|(action, ..)| action == Action::CreateToken.name());
+    Ok(made.map(|(_, subject, actor)| (subject, actor)).collect())
+}
+
+/// What was done to tokens at the very times of their creation, which is what the index knows; `None`: there are none.
+fn records_of_making<'a>(of: impl Iterator<Item = (&'a str, i64)>) -> Option<Select<Entity>> {
+    let made = of.map(|(public_id, created_at)| Column::Subject.eq(public_id).and(Column::At.eq(created_at)));
+    let made = made.fold(Condition::any(), Condition::add);
+    let columns = [Column::Action, Column::Subject, Column::Actor];
+    (!made.is_empty()).then(|| Entity::find().select_only().columns(columns).filter(made))
+}

@@ -7,7 +7,7 @@ use crate::store::tokens::filter::Filter;
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use std::error::Error;
 use std::future::ready;
@@ -16,50 +16,54 @@ use std::sync::Arc;
 /// Tokens that are read at a time.
 const ROWS: u64 = 1000;
 
-/// The tokens that a filter finds, as an array. The first page is read before anything is answered, so that what is wrong by
-/// then is a refusal like any other; later an error breaks the connection, so that nobody takes what came for the whole.
-pub(super) async fn array<V: Serialize + 'static>(
+/// The tokens that a filter finds, as an array.
+pub(super) async fn array<V: Serialize + Send + 'static>(
     app: Arc<App>,
     filter: Filter,
     view: fn(Row) -> Result<V, ApiError>,
 ) -> Result<Response, ApiError> {
-    let (rows, next) = rows::page(&app.store.db, &filter, None, ROWS).await?;
-    let (mut begin, mut separator) = (b"[".to_vec(), "");
-    append(&mut begin, &mut separator, rows, view)?;
-    let rest = stream::try_unfold(next.map(|next| (next, separator)), move |place| {
+    let pages = stream::try_unfold(Some(None), move |place| {
         let (app, filter) = (app.clone(), filter.clone());
         async move {
-            let Some((place, mut separator)) = place else {
+            let Some(after) = place else {
                 return Ok(None);
             };
-            let page = async {
-                let (rows, next) = rows::page(&app.store.db, &filter, Some(place), ROWS).await?;
-                let mut text = Vec::new();
-                append(&mut text, &mut separator, rows, view)?;
-                Ok::<_, ApiError>((Bytes::from(text), next.map(|next| (next, separator))))
-            };
-            page.await.map(Some).map_err(|error| {
-                tracing::error!(?error, "a list broke off");
-                Box::<dyn Error + Send + Sync>::from("a list broke off")
-            })
+            let (rows, next) = rows::page(&app.store.db, &filter, after, ROWS).await?;
+            let values = rows.into_iter().map(view).collect::<Result<Vec<V>, _>>()?;
+            Ok(Some((values, next.map(Some))))
         }
     });
-    let end = stream::once(ready(Ok(Bytes::from_static(b"]"))));
-    let body = stream::once(ready(Ok(Bytes::from(begin)))).chain(rest).chain(end);
+    answer("[".into(), pages, "]").await
+}
+
+/// Values, some at a time, as an array between its beginning and its end. The first of them are read before anything is
+/// answered, so that what is wrong by then is a refusal like any other; later an error breaks the connection, so that nobody
+/// takes what came for the whole.
+pub(super) async fn answer<V: Serialize + Send + 'static>(
+    begin: String,
+    pages: impl Stream<Item = Result<Vec<V>, ApiError>> + Send + 'static,
+    end: &'static str,
+) -> Result<Response, ApiError> {
+    let mut separator = "";
+    let mut pages = Box::pin(pages.map(move |values| written(&mut separator, &values?)));
+    let first = pages.next().await.transpose()?;
+    let rest = pages.map_err(|error| {
+        tracing::error!(?error, "a list broke off");
+        Box::<dyn Error + Send + Sync>::from("a list broke off")
+    });
+    let known = [Some(Bytes::from(begin)), first].into_iter().flatten().map(Ok);
+    let end = stream::once(ready(Ok(Bytes::from_static(end.as_bytes()))));
+    let body = stream::iter(known).chain(rest).chain(end);
     Ok(([(CONTENT_TYPE, "application/json")], Body::from_stream(body)).into_response())
 }
 
-/// Writes rows as further elements of an array.
-fn append<V: Serialize>(
-    text: &mut Vec<u8>,
-    separator: &mut &'static str,
-    rows: Vec<Row>,
-    view: fn(Row) -> Result<V, ApiError>,
-) -> Result<(), ApiError> {
-    for row in rows {
+/// Further elements of an array.
+fn written<V: Serialize>(separator: &mut &'static str, values: &[V]) -> Result<Bytes, ApiError> {
+    let mut text = Vec::new();
+    for value in values {
         text.extend_from_slice(separator.as_bytes());
         *separator = ",";
-        serde_json::to_writer(&mut *text, &view(row)?).map_err(|error| ApiError::Internal(Box::new(error)))?;
+        serde_json::to_writer(&mut text, value).map_err(|error| ApiError::Internal(Box::new(error)))?;
     }
-    Ok(())
+    Ok(text.into())
 }

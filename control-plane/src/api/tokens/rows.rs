@@ -30,29 +30,44 @@ pub(crate) async fn page(
     limit: u64,
 ) -> Result<(Vec<Row>, Option<Cursor>), ApiError> {
     let mut found = filter.page(db, after, limit).await?;
-    let (mut rows, mut weight, mut read) = (HashMap::<i64, tokens::Model>::new(), 0, 0);
+    let (mut rows, mut weight, mut read) = (Vec::new(), 0, 0);
     for ids in found.ids.chunks(ROWS) {
-        let there = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
-        let some = there.filter(tokens::Column::Id.is_in(ids.iter().copied())).all(db).await?;
+        let some = there(db, ids).await?;
         read += ids.len();
         weight += some.iter().filter_map(|token| token.restrictions.as_ref()).map(String::len).sum::<usize>();
-        rows.extend(some.into_iter().map(|token| (token.id, token)));
+        rows.extend(some);
         if weight > WEIGHT_MAX && read < found.ids.len() {
             found.next = found.places.get(read - 1).cloned();
             found.ids.truncate(read);
             break;
         }
     }
-    let ids = || found.ids.iter().copied();
+    Ok((completed(db, &found.ids, rows).await?, found.next))
+}
+
+/// The tokens with these numbers, in this order, without those that are gone. Whoever asks bounds how many.
+pub(crate) async fn of(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Row>, ApiError> {
+    completed(db, ids, there(db, ids).await?).await
+}
+
+async fn there(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<tokens::Model>, ApiError> {
+    let there = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
+    Ok(there.filter(tokens::Column::Id.is_in(ids.iter().copied())).all(db).await?)
+}
+
+/// Tokens in this order, with their owners and their use.
+async fn completed(db: &impl ConnectionTrait, ids: &[i64], rows: Vec<tokens::Model>) -> Result<Vec<Row>, ApiError> {
+    let mut rows: HashMap<i64, tokens::Model> = rows.into_iter().map(|token| (token.id, token)).collect();
     let owners =
         users::Entity::find().filter(users::Column::Id.is_in(rows.values().filter_map(|token| token.owner_id)));
     let owners: HashMap<i64, String> = owners.all(db).await?.into_iter().map(|user| (user.id, user.name)).collect();
-    let used = token_usage::Entity::find().filter(token_usage::Column::TokenId.is_in(ids())).all(db).await?;
+    let used = token_usage::Entity::find().filter(token_usage::Column::TokenId.is_in(ids.iter().copied()));
+    let used = used.all(db).await?;
     let mut used: HashMap<i64, token_usage::Model> = used.into_iter().map(|usage| (usage.token_id, usage)).collect();
-    let rows = ids().filter_map(|id| {
-        let token = rows.remove(&id)?;
+    let rows = ids.iter().filter_map(|id| {
+        let token = rows.remove(id)?;
         let owner = token.owner_id.and_then(|owner| owners.get(&owner)).cloned();
-        Some(Row { token, owner, usage: used.remove(&id) })
+        Some(Row { token, owner, usage: used.remove(id) })
     });
-    Ok((rows.collect(), found.next))
+    Ok(rows.collect())
 }
