@@ -1,6 +1,7 @@
 //! The facades: scripts that were written for other products work unchanged, through Envoy (M1 to M4). Each exchange is held
 //! against the other product's documents byte for byte, but for ids, times and tokens ([`like`]).
 
+mod extender;
 mod pat;
 
 use regex_lite::Regex;
@@ -41,7 +42,7 @@ const KINDS: [(&str, &str); 6] = [
 
 /// One path of each facade.
 fn paths() -> BTreeMap<&'static str, &'static str> {
-    BTreeMap::from([("pat", "/rest/pat/latest/tokens")])
+    BTreeMap::from([("extender", "/rest/extender/1.0/tokenTools/get"), ("pat", "/rest/pat/latest/tokens")])
 }
 
 #[test]

@@ -92,6 +92,27 @@ const FACADES: &[FacadeRoute] = &[
         own_only: false,
         body: |_| Value::Null,
     },
+    FacadeRoute {
+        method: Method::GET,
+        path: "/rest/extender/1.0/tokenTools/get",
+        action: "token.list",
+        own_only: true,
+        body: |_| Value::Null,
+    },
+    FacadeRoute {
+        method: Method::POST,
+        path: "/rest/extender/1.0/tokenTools/set",
+        action: "token.create",
+        own_only: false,
+        body: |scene| json!({ "label": "created", "userName": scene.subject }),
+    },
+    FacadeRoute {
+        method: Method::DELETE,
+        path: "/rest/extender/1.0/tokenTools/delete",
+        action: "token.delete",
+        own_only: false,
+        body: |_| json!({ "id": "{id}" }),
+    },
 ];
 
 impl FacadeRoute {
@@ -236,10 +257,15 @@ impl Stage {
     fn request(&self, operation: &Operation, subject: &str) -> (String, Value) {
         let scene = Scene { subject, number: self.number() };
         let row = row(&operation.id, &scene);
-        let (_, query, body) = row.unwrap_or_else(|| panic!("{} has no row in permissions.rs: add one", operation.id));
+        let (_, query, mut body) =
+            row.unwrap_or_else(|| panic!("{} has no row in permissions.rs: add one", operation.id));
         let mut path = operation.path.replace("{name}", subject).replace("{instance}", &self.instance);
-        if path.contains("{id}") {
-            path = path.replace("{id}", &self.world.new_token(&json!({ "label": "a thing", "owner": subject })).id);
+        if path.contains("{id}") || body["id"] == "{id}" {
+            let thing = self.world.new_token(&json!({ "label": "a thing", "owner": subject }));
+            path = path.replace("{id}", &thing.id);
+            if body["id"] == "{id}" {
+                body["id"] = json!(thing.id);
+            }
         }
         if path.contains("{version}") {
             let versions = self.admin(Method::GET, "/api/v1/settings/history", &Value::Null);

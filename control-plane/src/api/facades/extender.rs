@@ -13,6 +13,8 @@
 //! - `ip` has the address ranges with commas in between. `set` takes it as well: a script that makes a token of what it got
 //!   must not lose a restriction.
 //! - `set` answers 200 with the element as in `get`, and the token; `delete` 200. Both say `"status":"ok"` first.
+//! - What a token is to be, only sysadmins say, as with those that they import: others could take what somebody has for a
+//!   password or a name. So the 409 for a value that is a token already tells nobody who could only guess.
 //! - Null is as good as nothing. Without `userName` a token is one's own; only the empty one makes it unbound.
 //! - Numbers may stand in quotes. `delete` takes either kind of id, as `id` or as `tokenId`, but not both at once.
 

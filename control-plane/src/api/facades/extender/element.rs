@@ -5,6 +5,7 @@ use crate::api::error::ApiError;
 use crate::api::tokens::read_ip_ranges;
 use crate::api::tokens::rows::Row;
 use crate::store::{audit, tokens};
+use policy::record::PROGRAM;
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -56,13 +57,13 @@ impl Element {
 }
 
 /// The users who made these tokens, by the tokens' public ids, as far as the audit still knows and the caller may: what
-/// others did is in it for sysadmins alone.
+/// others did is in it for sysadmins alone. (The program made the first.)
 pub(super) async fn makers(
     db: &impl ConnectionTrait,
     caller: &Caller,
     rows: &[Row],
 ) -> Result<HashMap<String, String>, ApiError> {
     let mut makers = audit::makers_of(db, rows.iter().map(|row| &row.token)).await?;
-    makers.retain(|_, maker| caller.user.sysadmin || *maker == caller.user.name);
+    makers.retain(|_, maker| maker != PROGRAM && (caller.user.sysadmin || *maker == caller.user.name));
     Ok(makers)
 }
