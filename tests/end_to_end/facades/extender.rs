@@ -79,10 +79,10 @@ fn m3_a_token_is_made_works_is_listed_and_deleted() {
     assert_like(&listed, 200, &expected);
     assert_eq!(listed.headers["content-type"], "application/json");
     let all = get(&world, &world.admin_token(), "");
-    let first = begin("", "admin", "first start");
+    let (first, unused) = (begin("", "admin", "first start"), test.replace(r#""counter":<number>"#, r#""counter":0"#));
     let expected = expected
         .replace(r#""total":2"#, r#""total":3"#)
-        .replace("\"tokens\":[", &format!("\"tokens\":[{first}{test},"))
+        .replace("\"tokens\":[", &format!("\"tokens\":[{first}{unused},"))
         .replace(&others, &begin("admin", "alice", "test"));
     assert_like(&all, 200, &expected);
 
@@ -413,9 +413,8 @@ fn s7_m3_standard_mode_shows_ones_own_tokens_in_the_list_and_the_audit_has_each(
     assert!(!others.iter().any(|other| all.text.contains(other)), "{}", all.text);
     let on_behalf = world.get(GET).bearer(&admin).header("contextUser", b"alice").send();
     assert_eq!((&on_behalf.json["total"], tokens_in(&on_behalf)), (&json!(2), Vec::new()));
-    assert_eq!(revealed().len(), 4, "the admin's own: {:?}", revealed());
     assert_eq!(tokens_in(&get(&world, &token, "?startAt=2")), [""; 0]);
-    assert_eq!(revealed().len(), 4, "where nothing is shown, nothing is noted");
+    assert_eq!(revealed().len(), 3, "where nothing is shown, nothing is noted: {:?}", revealed());
 }
 
 #[test]
