@@ -22,12 +22,9 @@ use sea_orm::ColumnTrait as _;
 use sea_orm::sea_query::SimpleExpr;
 use std::sync::Arc;
 
-/// A route of a facade.
+/// A route of a facade, with a slash at its end and without: some scripts write one, and their product took both.
+#[derive(Clone)]
 struct Route {
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the handler knows it; named for the test that every route has a row")
-    )]
     method: &'static str,
     path: &'static str,
     handler: MethodRouter<Arc<App>>,
@@ -45,11 +42,20 @@ fn routes(facade: Facade) -> Vec<Route> {
 /// The routes of all facades.
 pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
     Facade::ALL.iter().fold(Router::new(), |all, facade| {
-        let of_this = routes(*facade)
-            .into_iter()
-            .fold(Router::new(), |router, Route { path, handler, .. }| router.route(path, handler));
+        let of_this =
+            served(&routes(*facade)).fold(Router::new(), |router, (path, handler)| router.route(&path, handler));
         let layer = middleware::from_fn_with_state((app.clone(), *facade), only_while_on);
         all.merge(if routes(*facade).is_empty() { of_this } else { of_this.route_layer(layer) })
+    })
+}
+
+/// The paths of these routes, and those that differ from them by a slash at the end alone, unless that is a route by itself.
+fn served(routes: &[Route]) -> impl Iterator<Item = (String, MethodRouter<Arc<App>>)> {
+    let other = |path: &str| path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
+    let is_one = |method: &str, path: &str| routes.iter().any(|route| (route.method, route.path) == (method, path));
+    routes.iter().flat_map(move |Route { method, path, handler }| {
+        let other = Some(other(path)).filter(|other| !is_one(method, other));
+        [Some((*path).to_owned()), other].into_iter().flatten().map(|path| (path, handler.clone()))
     })
 }
 

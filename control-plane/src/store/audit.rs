@@ -65,3 +65,27 @@ fn records_of_making<'a>(of: impl Iterator<Item = (&'a str, i64)>) -> Option<Sel
     let columns = [Column::Action, Column::Subject, Column::Actor];
     (!made.is_empty()).then(|| Entity::find().select_only().columns(columns).filter(made))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::migration::Migrator;
+    use sea_orm::{Database, DbBackend, QueryTrait as _};
+    use sea_orm_migration::MigratorTrait as _;
+
+    #[tokio::test]
+    async fn m3_who_made_tokens_is_found_along_the_index_of_subjects_however_often_they_were_shown_since() {
+        let db = Database::connect("sqlite::memory:").await.unwrap();
+        Migrator::up(&db, None).await.unwrap();
+        let mut explain =
+            records_of_making([("a", 1), ("b", 2), ("c", 3)].into_iter()).unwrap().build(DbBackend::Sqlite);
+        explain.sql = format!("EXPLAIN QUERY PLAN {}", explain.sql);
+        let plan: Vec<String> =
+            db.query_all_raw(explain).await.unwrap().iter().map(|line| line.try_get("", "detail").unwrap()).collect();
+        let searches =
+            plan.iter().filter(|line| *line == "SEARCH audit USING INDEX audit_subject (subject=? AND at=?)");
+        assert_eq!(searches.count(), 3, "{plan:?}");
+        assert!(!plan.iter().any(|line| line.contains("SCAN")), "{plan:?}");
+        assert!(records_of_making([].into_iter()).is_none(), "none are none, not all");
+    }
+}

@@ -4,6 +4,7 @@ use super::{assert_like, world_with_facades};
 use regex_lite::Regex;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 use tests::{Reply, Token, World, eventually};
 
 const GET: &str = "/rest/extender/1.0/tokenTools/get";
@@ -86,6 +87,7 @@ fn m3_a_token_is_made_works_is_listed_and_deleted() {
         .replace(&others, &begin("admin", "alice", "test"));
     assert_like(&all, 200, &expected);
 
+    assert_eq!(world.get(&format!("{GET}/")).bearer(&token).send().json["total"], 2, "with a slash at the end");
     assert_like(&delete(&world, &token, &json!({ "id": millis(&number) })), 200, r#"{"status":"ok"}"#);
     world.wait_until_told();
     world.get(ISSUE).bearer(&new).send().assert_refused(401, "token_deleted");
@@ -367,7 +369,7 @@ fn m3_of_very_many_tokens_not_all_are_counted_and_a_script_that_pages_through_th
     let mut world = World::start_without_proxy();
     assert!(world.stop_control_plane());
     world.add_unusable_tokens("admin", 100_100);
-    world.start_control_plane();
+    world.start_control_plane_within(Duration::from_secs(60));
     let page = |query: &str| world.as_admin(Method::GET, &format!("{GET}{query}")).send();
     let first = page("?maxResults=1000");
     let field = |reply: &Reply, name: &str| reply.json[name].as_u64();
