@@ -381,6 +381,24 @@ fn m3_of_very_many_tokens_not_all_are_counted_and_a_script_that_pages_through_th
 }
 
 #[test]
+fn attack_m3_a_page_of_tokens_with_as_many_restrictions_as_they_may_have_takes_constant_memory() {
+    let mut world = World::start_without_proxy();
+    assert!(world.stop_control_plane());
+    world.add_unusable_tokens("admin", 1000);
+    let lines = "replace(hex(zeroblob(60)), '00', '/' || replace(hex(zeroblob(499)), '0', 'x') || char(10))";
+    world.run_sql(&format!("update tokens set restrictions = {lines} where label = 'unusable'"));
+    world.start_control_plane();
+    let memory = |figure: &str| world.control_plane().memory(figure) / 1024;
+    let (before, peak_before) = (memory("VmRSS"), memory("VmHWM"));
+    let page = world.as_admin(Method::GET, &format!("{GET}?maxResults=1000&startAt=1")).send();
+    let peak = memory("VmHWM");
+    println!("{} MiB; resident {before} KiB before; at most {peak_before} before, {peak} after", page.text.len() >> 20);
+    assert_eq!(page.json["tokens"].as_array().map(Vec::len), Some(1000));
+    assert!(page.text.len() > 55 << 20);
+    assert!(peak < peak_before.max(before) + 40 * 1024, "less than was sent: {peak} KiB");
+}
+
+#[test]
 fn s7_m3_standard_mode_shows_ones_own_tokens_in_the_list_and_the_audit_has_each() {
     let (world, token) = world_in_standard_mode();
     let made = set(&world, &token, &json!({ "label": "ci" })).json;

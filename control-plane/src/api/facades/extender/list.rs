@@ -25,7 +25,7 @@ const PAGE_ROWS: u64 = 50;
 const PAGE_ROWS_MAX: u64 = 1000;
 
 /// Tokens that are in memory at a time: each may have 64 KiB of restrictions.
-const ROWS: usize = 100;
+const ROWS: usize = 25;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
