@@ -418,7 +418,7 @@ fn s7_m3_standard_mode_shows_ones_own_tokens_in_the_list_and_the_audit_has_each(
     assert_eq!(revealed().len(), 2);
     let second = get(&world, &token, "?maxResults=1&startAt=1");
     assert_like(&second, 200, &expected);
-    assert_eq!(tokens_in(&second), [new.clone()]);
+    assert_eq!(tokens_in(&second), std::slice::from_ref(&new));
     let lines = revealed();
     assert_eq!(lines.len(), 3, "each token that was shown has its record: {lines:?}");
     assert!(lines.iter().all(|line| line.contains("|alice|") && !line.contains("tgt_")), "{lines:?}");
