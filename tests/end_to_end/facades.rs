@@ -2,7 +2,10 @@
 //! against the other product's documents byte for byte, but for ids, times and tokens ([`like`]).
 
 mod api_tokens;
+mod curl;
+mod extender;
 mod pat;
+mod python_clients;
 mod resolution;
 
 use regex_lite::Regex;
@@ -22,23 +25,29 @@ fn world_with_facades() -> (World, Token) {
 /// stand for what differs each time. Gives what stood there, in order of appearance.
 fn assert_like(reply: &Reply, status: u16, expected: &str) -> Vec<String> {
     assert_eq!(reply.status.as_u16(), status, "{}", reply.text);
+    found(&reply.text, expected)
+}
+
+/// The same of any text.
+fn found(text: &str, expected: &str) -> Vec<String> {
     let mut pattern = regex_lite::escape(expected);
     for (name, kind) in KINDS {
         pattern = pattern.replace(&regex_lite::escape(&format!("<{name}>")), kind);
     }
-    let found = Regex::new(&format!("(?s)^{pattern}$")).expect("a pattern").captures(&reply.text);
-    let found = found.unwrap_or_else(|| panic!("expected: {expected}\nreceived: {}", reply.text));
+    let found = Regex::new(&format!("(?s)^{pattern}$")).expect("a pattern").captures(text);
+    let found = found.unwrap_or_else(|| panic!("expected: {expected}\nreceived: {text}"));
     found.iter().skip(1).flatten().map(|part| part.as_str().to_owned()).collect()
 }
 
 /// What differs each time.
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 7] = [
     ("id", "([0-9a-f]{20})"),
     ("number", "([1-9][0-9]{0,17})"),
     ("token", "(tgt_[0-9A-Za-z]{39})"),
     ("iso", "([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z)"),
     ("zoneless", "([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3})"),
     ("millis", "([1-9][0-9]{12})"),
+    ("any", "([^,}]+)"),
 ];
 
 /// One path of each facade.
@@ -46,6 +55,7 @@ fn paths() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([
         ("api_tokens", "/rest/api-tokens/latest/"),
         ("resolution", "/rest/de.resolution.apitokenauth/latest/user/token/"),
+        ("extender", "/rest/extender/1.0/tokenTools/get"),
         ("pat", "/rest/pat/latest/tokens"),
     ])
 }

@@ -171,6 +171,27 @@ const FACADES: &[FacadeRoute] = &[
         own_only: false,
         body: |_| Value::Null,
     },
+    FacadeRoute {
+        method: Method::GET,
+        path: "/rest/extender/1.0/tokenTools/get",
+        action: "token.list",
+        own_only: true,
+        body: |_| Value::Null,
+    },
+    FacadeRoute {
+        method: Method::POST,
+        path: "/rest/extender/1.0/tokenTools/set",
+        action: "token.create",
+        own_only: false,
+        body: |scene| json!({ "label": "created", "userName": scene.subject }),
+    },
+    FacadeRoute {
+        method: Method::DELETE,
+        path: "/rest/extender/1.0/tokenTools/delete",
+        action: "token.delete",
+        own_only: false,
+        body: |_| json!({ "id": "{id}" }),
+    },
 ];
 
 /// Those that are for sysadmins alone, though they may be about the caller as well: one's own things are everyone's there.

@@ -52,6 +52,8 @@ pub(crate) enum ApiError {
     WouldLockYouOut(Vec<LockOut>),
     /// Restrictions of a token that cannot be read (L7).
     InvalidRestrictions(Vec<SyntaxError>),
+    /// The same, in a field of another name.
+    InvalidRestrictionsIn(&'static str, Vec<SyntaxError>),
     /// Tokens are neither edited nor shown again (S7).
     SecureMode,
     /// There is no copy of the token (S7).
@@ -179,10 +181,11 @@ impl ApiError {
                 );
                 Told { errors: reasons.into_iter().map(fault).collect(), ..told }
             }
-            Self::InvalidRestrictions(errors) => {
+            Self::InvalidRestrictions(errors) => Self::InvalidRestrictionsIn("restrictions", errors).told(),
+            Self::InvalidRestrictionsIn(field, errors) => {
                 let fault = |error: SyntaxError| Fault {
                     detail: error.to_string(),
-                    pointer: "#/restrictions".into(),
+                    pointer: format!("#/{field}"),
                     place: Some(Place { line: error.line, column: error.column }),
                 };
                 let told = told(400, "invalid_restrictions", "Some restrictions cannot be read; nothing was saved.");

@@ -181,7 +181,8 @@ fn stored_restrictions(token: &tokens::Model) -> Result<Option<Set>, ApiError> {
     }
 }
 
-fn read_ip_ranges(stored: Option<&str>) -> Result<Vec<IpRule>, ApiError> {
+/// The addresses from where a token may be used, as they are stored.
+pub(crate) fn read_ip_ranges(stored: Option<&str>) -> Result<Vec<IpRule>, ApiError> {
     match stored {
         None => Ok(Vec::new()),
         Some(json) => tokens::ip_ranges(json).ok_or_else(|| ApiError::Internal("ip_ranges cannot be read".into())),

@@ -1,4 +1,4 @@
-//! Changes of tokens: created, rotated, edited, shown again, deleted one by one or by a filter.
+//! Changes of tokens: created, rotated, edited, deleted one by one or by a filter.
 
 use super::{Change, ChangeError, expect_permit};
 use crate::permission::{Action, Permit};
@@ -14,7 +14,6 @@ use sea_orm::{
 };
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
-use zeroize::Zeroizing;
 
 /// Rows of one statement: SQLite takes 32,766 values, of which an audit record has ten.
 pub(super) const ROWS: usize = 500;
@@ -141,20 +140,6 @@ impl Change<'_> {
         self.record(permit, &edited.public_id, detail).await?;
         self.show(&edited, owner);
         Ok(edited)
-    }
-
-    /// Opens the copy of a token for its owner to see again; `None`: there is none.
-    pub(crate) async fn reveal_token(
-        &mut self,
-        permit: &Permit,
-        token: &tokens::Model,
-    ) -> Result<Option<Zeroizing<Vec<u8>>>, ChangeError> {
-        expect_permit(permit, Action::RevealToken)?;
-        let Some(opened) = tokens::recoverable::open(&self.store.master, token) else {
-            return Ok(None);
-        };
-        self.record(permit, &token.public_id, json!({ "label": token.label })).await?;
-        Ok(Some(opened))
     }
 
     /// Deletes a token.

@@ -9,7 +9,7 @@ use policy::{
     Addresses, Binding, IpRule, KeyedHash, Owner, RestrictionsRecord, Scope, Timestamp, TokenRecord, TokenState,
 };
 use sea_orm::entity::prelude::*;
-use sea_orm::{QueryOrder as _, Select};
+use sea_orm::{QueryOrder as _, QuerySelect as _, Select};
 
 /// A token. A deleted one stays until it is forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -74,6 +74,13 @@ pub(crate) async fn with_hash(
 ) -> Result<Option<(Model, Option<users::Model>)>, DbErr> {
     let hash = hash.as_bytes().as_slice();
     Entity::find().find_also_related(users::Entity).filter(Column::Hash.eq(hash)).one(db).await
+}
+
+/// Whether there is a copy of any of these tokens that are this owner's (S7).
+pub(crate) async fn has_copies(db: &impl ConnectionTrait, owner_id: i64, ids: &[i64]) -> Result<bool, DbErr> {
+    let own = Entity::find().select_only().column(Column::Id).filter(Column::Id.is_in(ids.iter().copied()));
+    let copied = own.filter(Column::OwnerId.eq(owner_id)).filter(Column::Recoverable.is_not_null());
+    Ok(copied.limit(1).into_tuple::<i64>().one(db).await?.is_some())
 }
 
 /// Tokens that are there and ended before then, those first that ended first.

@@ -3,7 +3,8 @@
 use super::{assert_like, world_with_facades};
 use reqwest::Method;
 use serde_json::json;
-use tests::eventually;
+use std::time::Duration;
+use tests::{World, eventually};
 
 const TOKENS: &str = "/rest/pat/latest/tokens";
 
@@ -29,9 +30,33 @@ fn m4_a_token_is_created_works_is_listed_and_deleted() {
     );
     assert_like(&listed, 200, &expected);
 
+    // Some scripts write a slash at the end.
+    let slash = world.get(&format!("{TOKENS}/")).bearer(&token).send();
+    assert_eq!((slash.status.as_u16(), &slash.json[1]["name"]), (200, &json!("tokenName")), "{}", slash.text);
     let deleted = world.request(Method::DELETE, &format!("{TOKENS}/{number}")).bearer(&token).send();
     assert_like(&deleted, 204, "");
     world.wait_until_told();
     world.get("/rest/api/2/issue/JRA-1").bearer(&new).send().assert_refused(401, "token_deleted");
     world.request(Method::DELETE, &format!("{TOKENS}/{number}")).bearer(&token).send().assert_refused(404, "not_found");
+}
+
+#[test]
+fn attack_m4_a_list_of_100_000_tokens_takes_constant_memory() {
+    const MANY: u32 = 100_000;
+    let mut world = World::start_without_proxy();
+    let settings = json!({ "facades": ["pat"] });
+    assert_eq!(world.as_admin(Method::PATCH, "/api/v1/settings").json(&settings).send().status, 200);
+    assert!(world.stop_control_plane());
+    world.add_unusable_tokens("admin", MANY);
+    world.run_sql("update tokens set label = replace(hex(zeroblob(100)), '0', 'x') where label = 'unusable'");
+    world.start_control_plane_within(Duration::from_secs(60));
+    assert_eq!(world.as_admin(Method::GET, "/api/v1/tokens?limit=1000").send().status, 200);
+    let memory = |figure: &str| world.control_plane().memory(figure) / 1024;
+    let (before, peak_before) = (memory("VmRSS"), memory("VmHWM"));
+    let list = world.as_admin(Method::GET, TOKENS).send();
+    let peak = memory("VmHWM");
+    println!("{} MiB; resident {before} KiB before; at most {peak_before} before, {peak} after", list.text.len() >> 20);
+    assert_eq!(list.json.as_array().map(Vec::len), Some(MANY as usize + 1));
+    assert!(list.text.len() > 28 << 20, "{}", list.text.len());
+    assert!(peak < peak_before.max(before) + 20 * 1024, "less than was sent: {peak} KiB");
 }

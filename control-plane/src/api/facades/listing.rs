@@ -1,4 +1,4 @@
-//! Lists that other products give whole: a JSON array of any length, in as much memory as a page of it.
+//! Lists that other products give whole: a JSON array of any length, in as much memory as a part of it.
 
 use crate::App;
 use crate::api::error::ApiError;
@@ -7,7 +7,7 @@ use crate::store::tokens::filter::Filter;
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use std::error::Error;
 use std::future::ready;
@@ -17,65 +17,79 @@ use std::sync::Arc;
 const ROWS: u64 = 1000;
 
 /// The tokens that a filter finds, as an array.
-pub(super) async fn array<V: Serialize + 'static>(
+pub(super) async fn array<V: Serialize + Send + 'static>(
     app: Arc<App>,
     filter: Filter,
     view: fn(Row) -> Result<V, ApiError>,
 ) -> Result<Response, ApiError> {
-    let page = move |(place, mut separator)| {
+    let page = move |place| {
         let (app, filter) = (app.clone(), filter.clone());
         async move {
             let (rows, next) = rows::page(&app.store.db, &filter, place, ROWS).await?;
-            let mut text = Vec::new();
-            append(&mut text, &mut separator, rows, view)?;
-            Ok((text, next.map(|next| (Some(next), separator))))
+            let values = rows.into_iter().map(view).collect::<Result<Vec<V>, _>>()?;
+            Ok((values, next.map(Some)))
         }
     };
-    in_pieces((None, ""), page).await
+    values("[".into(), parts(None, page), "]").await
 }
 
-/// An array that is written piece by piece, each when the client has taken the one before: a piece is what stands from one
-/// place on, and where the next one begins, if there may be more. The first piece is made before anything is answered, so
-/// that what is wrong by then is a refusal like any other; later an error breaks the connection, so that nobody takes what
-/// came for the whole.
-pub(super) async fn in_pieces<P, F>(
+/// What stands from one place on, and where the next part begins, if there may be more; part by part.
+pub(super) fn parts<P, V, F>(
     start: P,
-    mut piece: impl FnMut(P) -> F + Send + 'static,
-) -> Result<Response, ApiError>
+    mut part: impl FnMut(P) -> F + Send + 'static,
+) -> impl Stream<Item = Result<V, ApiError>> + Send + 'static
 where
     P: Send + 'static,
-    F: Future<Output = Result<(Vec<u8>, Option<P>), ApiError>> + Send + 'static,
+    F: Future<Output = Result<(V, Option<P>), ApiError>> + Send + 'static,
 {
-    let (first, next) = piece(start).await?;
-    let rest = stream::try_unfold(next, move |place| {
-        let piece = place.map(&mut piece);
+    stream::try_unfold(Some(start), move |place| {
+        let part = place.map(&mut part);
         async move {
-            let Some(piece) = piece else {
-                return Ok(None);
-            };
-            piece.await.map(|(text, next)| Some((Bytes::from(text), next))).map_err(|error| {
-                tracing::error!(?error, "a list broke off");
-                Box::<dyn Error + Send + Sync>::from("a list broke off")
-            })
+            match part {
+                Some(part) => part.await.map(Some),
+                None => Ok(None),
+            }
         }
-    });
-    let begin = stream::once(ready(Ok(Bytes::from([b"[", first.as_slice()].concat()))));
-    let end = stream::once(ready(Ok(Bytes::from_static(b"]"))));
-    let body = Body::from_stream(begin.chain(rest).chain(end));
-    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    })
 }
 
-/// Writes rows as further elements of an array.
-fn append<V: Serialize>(
-    text: &mut Vec<u8>,
-    separator: &mut &'static str,
-    rows: Vec<Row>,
-    view: fn(Row) -> Result<V, ApiError>,
-) -> Result<(), ApiError> {
-    for row in rows {
+/// Values, some at a time, as an array between its beginning and its end.
+pub(super) async fn values<V: Serialize + Send + 'static>(
+    begin: String,
+    parts: impl Stream<Item = Result<Vec<V>, ApiError>> + Send + 'static,
+    end: &'static str,
+) -> Result<Response, ApiError> {
+    let mut separator = "";
+    text(begin, parts.map(move |values| elements(&mut separator, &values?)), end).await
+}
+
+/// A document that is written part by part, each when the client has taken the one before. The first part is made before
+/// anything is answered, so that what is wrong by then is a refusal like any other; later an error breaks the connection, so
+/// that nobody takes what came for the whole.
+pub(super) async fn text(
+    begin: String,
+    parts: impl Stream<Item = Result<Vec<u8>, ApiError>> + Send + 'static,
+    end: &'static str,
+) -> Result<Response, ApiError> {
+    let mut parts = Box::pin(parts.map_ok(Bytes::from));
+    let first = parts.next().await.transpose()?;
+    let rest = parts.map_err(|error| {
+        tracing::error!(?error, "a list broke off");
+        Box::<dyn Error + Send + Sync>::from("a list broke off")
+    });
+    let known = [Some(Bytes::from(begin)), first].into_iter().flatten().map(Ok);
+    let end = stream::once(ready(Ok(Bytes::from_static(end.as_bytes()))));
+    let body = stream::iter(known).chain(rest).chain(end);
+    Ok(([(CONTENT_TYPE, "application/json")], Body::from_stream(body)).into_response())
+}
+
+/// Further elements of an array.
+fn elements<V: Serialize>(separator: &mut &'static str, values: &[V]) -> Result<Vec<u8>, ApiError> {
+    let mut text = Vec::new();
+    for value in values {
         text.extend_from_slice(separator.as_bytes());
         *separator = ",";
-        serde_json::to_writer(&mut *text, &view(row)?).map_err(|error| ApiError::Internal(Box::new(error)))?;
+        serde_json::to_writer(&mut text, value).map_err(|error| ApiError::Internal(Box::new(error)))?;
     }
-    Ok(())
+    Ok(text)
 }

@@ -78,8 +78,9 @@ pub(crate) async fn make(
     let copied = copied.as_ref().map(|(_permit, token, owner)| (token, owner.as_ref()));
     let (settings, now) = (&change.settings().0, change.now());
     let (permit, owner) = whom_for(change, caller, &wish.owner, copied).await?;
-    if material.secret.is_none() {
-        // Whoever takes tokens over could take one over for which another user has the value.
+    if material.imported {
+        // Whoever says what the token is could say what another user has for a token, a password or even a name: that user
+        // would be refused from then on, and the audit would tell the owner of it.
         caller.may(Action::CreateToken, Whose::Others)?;
     }
     if settings.only_admins_create && !caller.user.sysadmin {

@@ -30,12 +30,12 @@ pub(crate) async fn page(
     limit: u64,
 ) -> Result<(Vec<Row>, Option<Cursor>), ApiError> {
     let mut found = filter.page(db, after, limit).await?;
-    let (mut rows, mut weight, mut read) = (HashMap::<i64, tokens::Model>::new(), 0, 0);
+    let (mut rows, mut weight, mut read) = (Vec::new(), 0, 0);
     for ids in found.ids.chunks(ROWS) {
-        let some = self::read(db, ids).await?;
+        let some = there(db, ids).await?;
         read += ids.len();
         weight += some.iter().filter_map(|token| token.restrictions.as_ref()).map(String::len).sum::<usize>();
-        rows.extend(some.into_iter().map(|token| (token.id, token)));
+        rows.extend(some);
         if weight > WEIGHT_MAX && read < found.ids.len() {
             found.next = found.places.get(read - 1).cloned();
             found.ids.truncate(read);
@@ -47,21 +47,17 @@ pub(crate) async fn page(
 
 /// The tokens with these numbers that are there, in this order: some at a time, since nothing bounds what they take.
 pub(crate) async fn of(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Row>, DbErr> {
-    let tokens = read(db, ids).await?.into_iter().map(|token| (token.id, token)).collect();
-    complete(db, ids, tokens).await
+    complete(db, ids, there(db, ids).await?).await
 }
 
-async fn read(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<tokens::Model>, DbErr> {
-    let there = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
-    there.filter(tokens::Column::Id.is_in(ids.iter().copied())).all(db).await
+async fn there(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<tokens::Model>, DbErr> {
+    let found = tokens::Entity::find().filter(tokens::Column::DeletedAt.is_null());
+    found.filter(tokens::Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
-/// Puts owners and uses beside the tokens, in the order of these numbers.
-async fn complete(
-    db: &impl ConnectionTrait,
-    ids: &[i64],
-    mut rows: HashMap<i64, tokens::Model>,
-) -> Result<Vec<Row>, DbErr> {
+/// Tokens in the order of these numbers, with their owners and their use.
+async fn complete(db: &impl ConnectionTrait, ids: &[i64], tokens: Vec<tokens::Model>) -> Result<Vec<Row>, DbErr> {
+    let mut rows: HashMap<i64, tokens::Model> = tokens.into_iter().map(|token| (token.id, token)).collect();
     let owners =
         users::Entity::find().filter(users::Column::Id.is_in(rows.values().filter_map(|token| token.owner_id)));
     let owners: HashMap<i64, String> = owners.all(db).await?.into_iter().map(|user| (user.id, user.name)).collect();

@@ -5,6 +5,8 @@
 //! last use, end, or creation. The other conditions are applied to at most [`SCAN_MAX`] tokens a page, and written so that
 //! no index serves them. So a page may have fewer tokens than are wanted, or none, and there is more all the same.
 
+pub(crate) mod numbered;
+
 use super::{Column, Entity};
 use crate::store::{successor, token_usage};
 use base64::Engine as _;

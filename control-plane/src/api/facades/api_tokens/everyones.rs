@@ -29,7 +29,7 @@ const ROWS: usize = 1000;
 pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, ApiError> {
     let _permit = caller.may(Action::ListTokens, Whose::Others)?;
     let start = Place { ahead: Some(Ahead::UsersBehind(String::new())), groups: VecDeque::new(), separator: "" };
-    listing::in_pieces(start, move |place| piece(app.clone(), place)).await
+    listing::text("[".into(), listing::parts(start, move |place| piece(app.clone(), place)), "]").await
 }
 
 /// How far the list has come.

@@ -6,7 +6,7 @@ use sea_orm::QueryTrait as _;
 use sea_orm::{Database, DatabaseConnection, DbBackend, Statement, StatementBuilder};
 use sea_orm_migration::MigratorTrait as _;
 
-async fn database() -> DatabaseConnection {
+pub(super) async fn database() -> DatabaseConnection {
     let mut options = sea_orm::ConnectOptions::new("sqlite::memory:");
     options.max_connections(1);
     let db = Database::connect(options).await.unwrap();
@@ -50,7 +50,7 @@ fn filters() -> Vec<Filter> {
     filters
 }
 
-async fn plan(db: &DatabaseConnection, select: &SelectStatement) -> String {
+pub(super) async fn plan(db: &DatabaseConnection, select: &SelectStatement) -> String {
     let backend = db.get_database_backend();
     let Statement { sql, values, .. } = StatementBuilder::build(select, &backend);
     let explain = Statement { sql: format!("EXPLAIN QUERY PLAN {sql}"), values, db_backend: backend };
