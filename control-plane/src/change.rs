@@ -10,6 +10,7 @@
 //! it waited for its turn, the caller's token may have been revoked, or the caller deleted. Once it has begun, nothing may
 //! drop it by accident: the API runs every request to its end, even if its client has gone.
 
+mod import;
 mod settings;
 mod token;
 mod upkeep;
@@ -23,6 +24,7 @@ use crate::permission::{Action, Permit};
 use crate::store::durable::NotDurable;
 use crate::store::{Store, audit, credentials, feed_head, random_number, tokens, users};
 use futures_util::TryStreamExt as _;
+pub(crate) use import::TokenToImport;
 use policy::record::PROGRAM;
 use policy::settings::PasswordCheck;
 use policy::{DenyReason, FilterKeys, KeyedHash, Settings, Timestamp};
