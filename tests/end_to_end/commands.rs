@@ -13,7 +13,7 @@ use serde_json::json;
 use std::process::{Command, Output, Stdio};
 use tests::{World, eventually};
 
-fn tokengate(world: &World, arguments: &[&str]) -> Output {
+pub(crate) fn tokengate(world: &World, arguments: &[&str]) -> Output {
     let mut command = Command::new(&world.site.tools.tokengate);
     let url = format!("http://127.0.0.1:{}", world.site.ports.control);
     command.args(arguments).env("TOKENGATE_URL", url).env("TOKENGATE_TOKEN_FILE", world.site.data.join("admin-token"));
@@ -21,14 +21,14 @@ fn tokengate(world: &World, arguments: &[&str]) -> Output {
 }
 
 /// Runs a command that must do what it is told; gives its standard output.
-fn done(world: &World, arguments: &[&str]) -> String {
+pub(crate) fn done(world: &World, arguments: &[&str]) -> String {
     let output = tokengate(world, arguments);
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
     String::from_utf8(output.stdout).expect("text")
 }
 
 /// Runs a command that must fail with this exit code, and say this on standard error alone.
-fn fails(world: &World, arguments: &[&str], code: i32, expected: &str) {
+pub(crate) fn fails(world: &World, arguments: &[&str], code: i32, expected: &str) {
     let output = tokengate(world, arguments);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
@@ -36,7 +36,7 @@ fn fails(world: &World, arguments: &[&str], code: i32, expected: &str) {
     assert!(output.stdout.is_empty(), "{arguments:?}: {}", said(&output));
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 

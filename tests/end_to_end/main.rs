@@ -28,6 +28,7 @@
 //! | `border` | what nobody sends to the API by accident is refused, and changes nothing |
 //! | `signing_in` | users with passwords: checked here or by the backend, throttled, in the audit (M8, A1) |
 //! | `tokens` | lists by filters, deletion by the same, rotation, standard mode, pruning, repeated creations (M5, S7, U8) |
+//! | `import` | tokens taken over from elsewhere, by file: all or none, or line by line (M6) |
 //! | `edits` | edits from the version that was read (`ETag`, `If-Match`), and within what a creation may be (S1, S8) |
 //! | `facades` | scripts that were written for other products work unchanged (M1 to M4) |
 //! | `clients` | curl, and Jira's Python client |
@@ -47,6 +48,7 @@ mod facades;
 mod feed;
 mod guards;
 mod identity;
+mod import;
 mod load;
 mod local_stack;
 mod management;

@@ -119,6 +119,7 @@ pub(crate) async fn import(
     caller.may(Action::ImportTokens, Whose::Others)?;
     let lines = lines_of(request.headers())?;
     let _place = UNDER_WAY.try_acquire().map_err(|_| ApiError::Busy)?;
+    tracing::info!(request_id = caller.request_id, "a file of tokens comes in");
     let mut intake = Intake::new(&app, lines, params.keep_going)?;
     let took = tokio::time::timeout(TIME_MAX, intake.take(request.into_body())).await;
     took.map_err(|_| ApiError::BodyTimeout)??;
@@ -126,6 +127,7 @@ pub(crate) async fn import(
     if refused.count > 0 && !params.keep_going {
         return Err(refused.into());
     }
+    // By now it is all here, and from here on nobody's going undoes anything by halves.
     let created = match (params.dry_run, params.keep_going) {
         (true, _) => spool.rows,
         (false, true) => some(&app, caller, spool, &mut refused).await?,

@@ -225,12 +225,23 @@ impl JsonLines {
         let cells = match std::mem::take(&mut self.overflow) {
             true => Some(Err(Wrong::of_line("is longer than a line may be (128 KiB)"))),
             false if line.is_empty() => None,
-            false => Some(plain_json::read(line).map_err(|error| Wrong::of_line(format!("cannot be read: {error}")))),
+            false => Some(object(line).and_then(|Object(fields)| columns_and(fields))),
         };
-        let cells = cells.map(|read| read.and_then(|Object(fields)| columns_and(fields)));
         self.line.zeroize(); // it stays as large as it is
         lines.extend(cells.map(|cells| Line { number: self.number, cells }));
     }
+}
+
+fn object(line: &[u8]) -> Result<Object, Wrong> {
+    // Looked at here, since serde would repeat what stands there instead.
+    if !line.starts_with(b"{") {
+        return Err(Wrong::of_line("must be a JSON object"));
+    }
+    plain_json::read(line).map_err(|error| {
+        let told = error.to_string();
+        let reason = told.split(" at line ").next().unwrap_or_default();
+        Wrong::of_line(format!("cannot be read: column {}: {reason}", error.column()))
+    })
 }
 
 fn columns_and(fields: Vec<(String, Cell)>) -> Result<Vec<(Column, Cell)>, Wrong> {
@@ -254,10 +265,6 @@ impl<'de> Deserialize<'de> for Object {
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object")
-            }
-
-            fn visit_str<E: de::Error>(self, _: &str) -> Result<Object, E> {
-                Err(E::custom("must be an object"))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
@@ -409,7 +416,7 @@ mod tests {
         let expected = ["1: label=\"x\" unbound=true owner=nothing restrictions=[\"a\", \"b\"] ", "3: label=\"y\" "];
         assert_eq!(read(Lines::of_json, file.as_bytes()), expected);
         for (line, told) in [
-            ("[1]", "expected an object"),
+            ("[1]", "must be a JSON object"),
             ("{\"label\":\"x\",\"label\":\"y\"}", "twice"),
             ("{\"label\":\"x\"", "EOF"),
             ("{\"label\":\"x\",\"mail\":\"y\"}", "a field that there is not: \"mail\""),
