@@ -130,7 +130,11 @@ impl Sending {
             return Ok(Self { source: Box::new(io::stdin()), length: None, sent: 0, lines: 0, shown });
         }
         let file = File::open(path)?;
-        let length = Some(file.metadata()?.len()).filter(|length| *length > 0);
+        let about = file.metadata()?;
+        if about.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let length = Some(about.len()).filter(|length| *length > 0); // none is known of a pipe
         Ok(Self { source: Box::new(file), length, sent: 0, lines: 0, shown })
     }
 

@@ -318,7 +318,7 @@ impl Cells {
 fn of(column: Column, error: ApiError) -> Wrong {
     let sentence = match error {
         ApiError::BadRequest(sentence) => sentence,
-        other => format!("cannot be: {other:?}"),
+        _ => "cannot be".into(),
     };
     let detail = sentence.strip_prefix(column.name()).unwrap_or(&sentence);
     Wrong::of(column, detail.trim().trim_end_matches('.'))
