@@ -44,6 +44,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(users::import::import).layer(DefaultBodyLimit::max(users::import::BODY_LEN_MAX)))
         .routes(routes!(users::password::set, users::password::delete))
         .routes(routes!(tokens::list::list, tokens::create::create, tokens::delete_many::delete_many))
+        .routes(routes!(tokens::import::import))
         .routes(routes!(tokens::rotate::rotate))
         .routes(routes!(tokens::secret::secret))
         .routes(routes!(tokens::show::show, tokens::edit::edit, tokens::delete::delete))

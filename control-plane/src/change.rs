@@ -11,6 +11,7 @@
 //! drop it by accident: the API runs every request to its end, even if its client has gone.
 
 mod reveal;
+mod import;
 mod settings;
 mod token;
 mod upkeep;
@@ -24,6 +25,7 @@ use crate::permission::{Action, Permit};
 use crate::store::durable::NotDurable;
 use crate::store::{Store, audit, credentials, feed_head, random_number, tokens, users};
 use futures_util::TryStreamExt as _;
+pub(crate) use import::TokenToImport;
 use policy::record::PROGRAM;
 use policy::settings::PasswordCheck;
 use policy::{DenyReason, FilterKeys, KeyedHash, Settings, Timestamp};

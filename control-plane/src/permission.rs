@@ -36,6 +36,8 @@ actions! {
     /// A local password, or none.
     SetPassword = "user.password",
     CreateToken = "token.create",
+    /// Many of everyone's, that are tokens elsewhere (M6).
+    ImportTokens = "token.import",
     ListTokens = "token.list",
     ShowToken = "token.show",
     /// The token itself, in standard mode (S7).
@@ -108,6 +110,7 @@ pub(crate) fn permit(role: Role, action: Action, whose: Whose) -> Option<Permit>
             | Action::ListUsers
             | Action::EditUser
             | Action::DeleteUser
+            | Action::ImportTokens
             | Action::ShowSettings
             | Action::ChangeSettings
             | Action::ShowBackendCredential
@@ -149,6 +152,7 @@ mod tests {
         user.delete              -    -    -      -         yes    yes\n\
         user.password            -    -    yes    -         yes    yes\n\
         token.create             -    -    yes    -         yes    yes\n\
+        token.import             -    -    -      -         yes    yes\n\
         token.list               -    -    yes    -         yes    yes\n\
         token.show               -    -    yes    -         yes    yes\n\
         token.reveal             -    -    yes    -         yes    -\n\

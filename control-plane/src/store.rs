@@ -77,6 +77,8 @@ pub(crate) struct Store {
     recording: Mutex<()>,
     /// Counts up whenever the image changes.
     changed: watch::Sender<u64>,
+    /// Where it lies.
+    directory: PathBuf,
     /// The database's file, only to be synced: see [`checkpoint`].
     file: Arc<ManuallyDrop<File>>,
     /// Held for as long as this program serves the directory.
@@ -141,12 +143,18 @@ impl Store {
             durable,
             image: RwLock::new(image),
             image_trusted: AtomicBool::new(true),
+            directory: directory.to_owned(),
             file: Arc::new(opened),
             _lock: lock,
             changing: Arc::default(),
             recording: Mutex::default(),
             changed: watch::Sender::new(0),
         })
+    }
+
+    /// The directory of the database: for what must be on the same disk.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Looks at the image. The closure must not wait for anything.

@@ -33,6 +33,9 @@ fn row(operation: &str, scene: &Scene<'_>) -> Option<(&'static str, String, Valu
         "set_password" => ("user.password", plain(), json!({ "password": format!("correct horse {number}") })),
         "delete_password" => ("user.password", plain(), nothing),
         "create_token" => ("token.create", plain(), json!({ "label": "created", "owner": subject })),
+        "import_tokens" => {
+            ("token.import", plain(), json!(format!("token,label,owner\nfrom-elsewhere-{number},imported,{subject}\n")))
+        }
         "list_tokens" => ("token.list", format!("?owner={subject}"), nothing),
         "show_token" => ("token.show", plain(), nothing),
         "reveal_token" => ("token.reveal", plain(), nothing),
@@ -397,7 +400,7 @@ impl Stage {
             Port::Direct => self.world.control_call(operation.method.clone(), path),
             Port::ThroughEnvoy => self.world.request(operation.method.clone(), path),
         };
-        let call = if body.is_null() { call } else { call.json(body) };
+        let call = call.content(body);
         match credential {
             None => call.send(),
             Some(Person { name, token }) => call.basic(name, token).send(),

@@ -466,6 +466,15 @@ impl Call {
         Self(self.0.json(body))
     }
 
+    /// With a body as a row of a table of routes has it: a text is a table of comma-separated values, null is none.
+    pub fn content(self, body: &Value) -> Self {
+        match body {
+            Value::Null => self,
+            Value::String(text) => self.body("text/csv", text),
+            json => self.json(json),
+        }
+    }
+
     /// With a body and its type.
     pub fn body(self, content_type: &str, body: &str) -> Self {
         Self(self.0.header("content-type", content_type).body(body.to_owned()))

@@ -40,14 +40,23 @@ pub(crate) enum ApiError {
     BadRequest(String),
     /// The body is no JSON by its own account.
     UnsupportedMediaType,
+    /// A file of tokens is neither of the two that it may be, by its own account.
+    NeitherCsvNorJsonLines,
     /// The body is beyond the limit.
     TooLarge,
+    /// A file of tokens is.
+    TooMuchToImport,
     /// The body did not arrive in time.
     BodyTimeout,
     /// Some settings cannot be.
     InvalidSettings(Vec<Invalid>),
     /// Some users cannot be.
     InvalidUsers(Vec<Fault>),
+    /// So many lines of a file of tokens cannot be; what is wrong with the first of them.
+    InvalidTokens {
+        count: usize,
+        faults: Vec<Fault>,
+    },
     /// Under these settings the caller could not come again.
     WouldLockYouOut(Vec<LockOut>),
     /// Restrictions of a token that cannot be read (L7).
@@ -155,6 +164,12 @@ impl ApiError {
             Self::TooLarge => {
                 told(413, "body_too_large", "The body is larger than this resource takes (most: 128 KiB).")
             }
+            Self::NeitherCsvNorJsonLines => told(
+                415,
+                "unsupported_media_type",
+                "Send a table with Content-Type: text/csv, or JSON lines with application/x-ndjson; in UTF-8, not compressed.",
+            ),
+            Self::TooMuchToImport => told(413, "body_too_large", "The file is larger than 256 MiB: send it in parts."),
             Self::BodyTimeout => told(408, "body_timeout", "The body did not arrive within 10 seconds."),
             Self::InvalidSettings(errors) => {
                 let fault = |error: Invalid| Fault {
@@ -170,6 +185,11 @@ impl ApiError {
             Self::InvalidUsers(errors) => {
                 let told = told(400, "invalid_users", "Some users cannot be; none was created.");
                 Told { errors, ..told }
+            }
+            Self::InvalidTokens { count, faults } => {
+                let lines = if count == 1 { "1 line cannot be".into() } else { format!("{count} lines cannot be") };
+                let told = told(400, "invalid_tokens", &format!("{lines}; no API token was taken over."));
+                Told { errors: faults, ..told }
             }
             Self::WouldLockYouOut(reasons) => {
                 let fault =

@@ -92,7 +92,7 @@ pub(super) struct Problem {
 /// One thing that is wrong with a document.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it only describes what policy::problem::Fault writes")]
-struct Fault {
+pub(super) struct Fault {
     /// What is wrong.
     detail: String,
     /// Where: a JSON pointer as a URI fragment, such as `#/ip_rules/3`.

@@ -12,18 +12,23 @@ use std::fmt;
 /// Whether a body is meant to be JSON as it stands, by its own account: in UTF-8, which JSON is by RFC 8259, and not
 /// compressed.
 pub(super) fn is_meant(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|media_type| media_type == "application/json")
+}
+
+/// The type of a body, in lower case, if it says one, and is in UTF-8 and not compressed by its own account.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(Ok(content_type)), None) = (types.next().map(HeaderValue::to_str), types.next()) else {
-        return false;
+        return None;
     };
     let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     let of_another_charset =
         parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
             name.trim().eq_ignore_ascii_case("charset") && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
         });
-    media_type.trim().eq_ignore_ascii_case("application/json")
-        && !of_another_charset
-        && headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding == "identity")
+    let as_it_stands =
+        !of_another_charset && headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding == "identity");
+    as_it_stands.then(|| media_type.trim().to_ascii_lowercase())
 }
 
 /// Reads it.

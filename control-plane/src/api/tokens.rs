@@ -5,6 +5,7 @@ pub(crate) mod delete;
 pub(crate) mod delete_many;
 pub(crate) mod edit;
 mod filter;
+pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod make;
 pub(crate) mod rotate;

@@ -329,6 +329,6 @@ impl Change<'_> {
 }
 
 /// Address rules as they are stored: none is none, not an empty list.
-fn stored_ip_ranges(ip_ranges: &[IpRule]) -> Option<String> {
+pub(super) fn stored_ip_ranges(ip_ranges: &[IpRule]) -> Option<String> {
     (!ip_ranges.is_empty()).then(|| json!(ip_ranges).to_string())
 }

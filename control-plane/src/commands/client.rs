@@ -4,11 +4,12 @@ use super::Query;
 use super::user::RecoverError;
 use crate::config::ConfigError;
 use crate::serve::ServeError;
-use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::blocking::{Body, Client, RequestBuilder, Response};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Method, StatusCode};
 use serde_json::Value;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -125,9 +126,14 @@ impl Refusal {
 }
 
 /// One thing that is wrong with a document: its place, and a sentence.
-fn fault(error: &Value) -> String {
+pub(super) fn fault(error: &Value) -> String {
     let sentence = super::text(&error["detail"]);
     let mut place = super::text(&error["pointer"]).trim_start_matches("#").trim_start_matches('/').to_owned();
+    // Of a file, that is a line and a column of it, which the sentence names.
+    let line = place.split('/').next().unwrap_or_default();
+    if !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()) {
+        return format!("line {line}: {sentence}");
+    }
     if let (Some(line), Some(column)) = (error["line"].as_u64(), error["column"].as_u64()) {
         place += &format!(", line {line}, column {column}");
     }
@@ -227,6 +233,24 @@ impl Connection<'_> {
         Err(refused(status, &serde_json::from_str(&body).unwrap_or(Value::Null)))
     }
 
+    /// Sends something long, which is read as it goes, however long that takes; gives status and body, if it was not
+    /// refused.
+    pub(super) fn send_long(
+        &self,
+        path: &str,
+        query: &Query,
+        media_type: &'static str,
+        body: impl Read + Send + 'static,
+    ) -> Result<(StatusCode, Value), CommandError> {
+        let call = self.request(Method::POST, path, query).timeout(Duration::from_secs(24 * 60 * 60));
+        let reply = call.header(CONTENT_TYPE, media_type).body(Body::new(body)).send();
+        let reply = reply.map_err(|error| self.unreachable(error))?;
+        let status = reply.status();
+        let text = reply.text().map_err(|error| self.unreachable(error))?;
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success() { Ok((status, json)) } else { Err(refused(status, &json)) }
+    }
+
     fn request(&self, method: Method, path: &str, query: &Query) -> RequestBuilder {
         let call = self.client.request(method, self.api.address(path)).query(query);
         match &self.api.user {
@@ -256,12 +280,13 @@ mod tests {
             "errors": [
                 { "detail": "ip_rules/1: must be an address.", "pointer": "#/ip_rules/1" },
                 { "detail": "A group is not closed.", "pointer": "#/restrictions", "line": 2, "column": 7 },
+                { "detail": "owner is nobody's name.", "pointer": "#/17/owner" },
                 { "detail": "No place." },
             ],
         });
         let said = Refusal::new(StatusCode::BAD_REQUEST, &problem).to_string();
         let expected = "400 Bad Request: Some settings cannot be.\n  ip_rules/1: must be an address.\n  \
-                        restrictions, line 2, column 7: A group is not closed.\n  No place.";
+                        restrictions, line 2, column 7: A group is not closed.\n  line 17: owner is nobody's name.\n  No place.";
         assert_eq!(said, expected);
         let problem = json!({ "detail": "Broken.", "request_id": "r1" });
         assert!(Refusal::new(StatusCode::BAD_GATEWAY, &problem).to_string().contains("request r1"));

@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod filter;
+mod import;
 mod list;
 
 use super::CommandError;
@@ -19,6 +20,9 @@ pub(crate) enum Token {
     /// Create a token, and print it: this once.
     #[command(after_help = create::CREATE_HELP)]
     Create(create::Create),
+    /// Take over tokens that work elsewhere, from a file. For sysadmins.
+    #[command(after_help = import::HELP)]
+    Import(import::Import),
     /// Edit a token. In secure mode tokens stay as they were made.
     #[command(after_help = create::EDIT_HELP)]
     Edit(create::Edit),
@@ -47,6 +51,7 @@ impl Token {
             Self::List(command) => command.run(),
             Self::Show(command) => command.run(),
             Self::Create(command) => command.run(),
+            Self::Import(command) => command.run(),
             Self::Edit(command) => command.run(),
             Self::Rotate(command) => command.run(),
             Self::Secret(command) => command.run(),

@@ -10,12 +10,18 @@ from collections import Counter
 
 import requests
 import schemathesis
+from hypothesis import strategies
 
 URL = os.environ["CONFORM_URL"]
 ROLE = os.environ["CONFORM_ROLE"]  # sysadmin, user or anonymous
 CALLER = {"sysadmin": "admin", "user": "carol"}.get(ROLE)
 SUBJECT = "alice"  # whom sysadmins administer
 HELPER = "root"  # a sysadmin whom no request names
+
+# Files, as anybody writes them: mostly none that could be.
+lines = strategies.text().map(str.encode) | strategies.binary()
+schemathesis.openapi.media_type("text/csv", strategies.just(b"token,label,owner\n").flatmap(lambda head: lines.map(head.__add__)) | lines)
+schemathesis.openapi.media_type("application/x-ndjson", lines)
 
 session = requests.Session()
 session.trust_env = False
@@ -105,6 +111,7 @@ BODIES = {
     "PUT /api/v1/backend-credential": lambda: {"bearer": "x"},
     "POST /api/v1/import/users": lambda: {"users": [{"name": fresh("imported")}]},
     "POST /api/v1/explain": lambda: {"id": segment("id"), "method": "GET", "url": "/rest/x?y=z"},
+    "POST /api/v1/import/tokens": lambda: f"token,label,owner\n{fresh('from-elsewhere')},imported,admin\n".encode(),
     "PATCH /api/v1/settings": lambda: {"expiry_warning_days": [3]},
     "POST /api/v1/settings/restore": lambda: {"version": int(segment("version"))},
     "POST /api/v1/tokens": lambda: {"label": "good"},
@@ -131,8 +138,9 @@ def make_good(case, label):
     if label.endswith("/secret") and CALLER:  # shown to its owner alone
         case.path_parameters["id"] = new_token(CALLER)["id"]
     if label in BODIES:
-        case.body, case.media_type = BODIES[label](), "application/json"
-        case.headers["Content-Type"] = "application/json"
+        body = BODIES[label]()
+        case.body, case.media_type = body, "text/csv" if isinstance(body, bytes) else "application/json"
+        case.headers["Content-Type"] = case.media_type
 
 
 @schemathesis.hook

@@ -5,9 +5,10 @@ use crate::api::input::{rfc3339, time};
 use crate::store::tokens::{self, stored};
 use policy::settings::Validity;
 use policy::{Settings, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// When a token is to end, as the caller wants it.
-#[derive(Default)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) enum Wanted {
     Until(Timestamp),
     For(Validity),

@@ -1,0 +1,345 @@
+//! `POST /api/v1/import/tokens`: takes over tokens that work elsewhere, from a file of any length (M6). Sysadmins only.
+//!
+//! ```text
+//! bytes ── lines ── rows ── judged ── spool ─┤ the file is whole ├── judged again ── one change, or one for each batch
+//! ```
+//!
+//! While the file comes, each line is read, its token hashed, and what is wrong noted; memory holds a batch. Only when all
+//! of it is there does a change begin: nobody waits for a slow client, and one that breaks off leaves nothing. What is
+//! checked by then is checked again in the change, since others went on meanwhile.
+//!
+//! All or nothing is one change, for which others wait, some seconds for 100,000 tokens; with `keep_going` each batch is
+//! one, and others have their turn in between.
+
+mod judge;
+mod lines;
+mod row;
+mod spool;
+
+use crate::App;
+use crate::api::caller::Caller;
+use crate::api::error::ApiError;
+use crate::api::input::Params;
+use crate::api::openapi::{ChangeRefusals, Fault as FaultView};
+use crate::api::plain_json::media_type;
+use crate::clock;
+use crate::permission::{Action, Whose};
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use futures_util::StreamExt as _;
+use judge::Judge;
+use lines::{Line, Lines};
+use policy::KeyedHash;
+use policy::problem::Fault;
+use row::{Row, Wrong};
+use serde::{Deserialize, Serialize};
+use spool::Spool;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use utoipa::{IntoParams, ToSchema};
+
+/// Lines that a file may have: their hashes are kept, to find those that come twice (about 10 MB), and one change of so many
+/// holds others up for long enough.
+const LINES_MAX: usize = 200_000;
+
+/// Bytes that a file may have: so many lines of more than a kilobyte each. Their rows wait on the disk.
+const FILE_LEN_MAX: usize = 256 * 1024 * 1024;
+
+/// Errors that are answered, place by place; the others are counted. Whoever has so many mends the file in another way.
+const FAULTS_MAX: usize = 1_000;
+
+/// Rows that are judged, spooled and inserted at a time: a statement takes 32,766 values, of which a token has 14.
+const BATCH: usize = 500;
+
+/// Files that may be under way at a time: each has a spool, and room for its hashes.
+const PLACES: usize = 4;
+
+/// How long nothing may come of a file that is not whole.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How long it may take to come: 256 MiB at less than half a megabyte a second.
+const TIME_MAX: Duration = Duration::from_secs(600);
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ImportParams {
+    /// Only look whether it could be done.
+    #[serde(default)]
+    dry_run: bool,
+    /// Take over what can be, and leave out the lines that cannot; else one such line is enough to take over none.
+    #[serde(default)]
+    keep_going: bool,
+}
+
+/// What became of it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ImportedTokens {
+    /// How many tokens were taken over; with `dry_run`, would be.
+    created: usize,
+    /// How many lines were left out.
+    refused: usize,
+    /// Whether nothing was changed.
+    dry_run: bool,
+    /// What is wrong with lines that were left out, for at most 1,000 of them: `#/17/owner` is the owner in line 17.
+    #[schema(value_type = Vec<FaultView>)]
+    errors: Vec<Fault>,
+}
+
+/// Takes over tokens that work elsewhere, by their values or SHA-256, from a file. For sysadmins.
+///
+/// The file is a table whose first line names the columns (`text/csv`), or an object a line (`application/x-ndjson`):
+/// `token` or `sha256`, `label`, `owner` or `unbound`, `valid_from`, `expires_at` or `validity`, `scope`, `ip_ranges`,
+/// `restrictions`. At most 200,000 lines of 128 KiB, 256 MiB in all. 200; 400 `invalid_tokens` with every error and its
+/// line in `errors` (`#/17/owner`), and then none is taken over, unless `keep_going` is asked for.
+#[utoipa::path(
+    post,
+    path = "/api/v1/import/tokens",
+    operation_id = "import_tokens",
+    tag = "tokens",
+    params(ImportParams),
+    request_body(
+        content((String = "text/csv"), (String = "application/x-ndjson")),
+        description = "The file. It is taken in as it comes.",
+    ),
+    responses((status = 200, description = "How many.", body = ImportedTokens), ChangeRefusals),
+)]
+pub(crate) async fn import(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Params(params): Params<ImportParams>,
+    request: Request,
+) -> Result<Json<ImportedTokens>, ApiError> {
+    static UNDER_WAY: Semaphore = Semaphore::const_new(PLACES);
+    caller.may(Action::ImportTokens, Whose::Others)?;
+    let lines = lines_of(request.headers())?;
+    let _place = UNDER_WAY.try_acquire().map_err(|_| ApiError::Busy)?;
+    tracing::info!(request_id = caller.request_id, "a file of tokens comes in");
+    let mut intake = Intake::new(&app, lines, params.keep_going)?;
+    let took = tokio::time::timeout(TIME_MAX, intake.take(request.into_body())).await;
+    took.map_err(|_| ApiError::BodyTimeout)??;
+    let Intake { spool, mut refused, .. } = intake;
+    if refused.count > 0 && !params.keep_going {
+        return Err(refused.into());
+    }
+    // By now it is all here, and from here on nobody's going undoes anything by halves.
+    let created = match (params.dry_run, params.keep_going) {
+        (true, _) => spool.rows,
+        (false, true) => some(&app, caller, spool, &mut refused).await?,
+        (false, false) => all(&app, caller, spool).await?,
+    };
+    let Refused { count, mut faults } = refused;
+    faults.sort_by_key(|(line, _)| *line);
+    let errors = faults.into_iter().map(|(_, fault)| fault).collect();
+    Ok(Json(ImportedTokens { created, refused: count, dry_run: params.dry_run, errors }))
+}
+
+fn lines_of(headers: &HeaderMap) -> Result<Lines, ApiError> {
+    match media_type(headers).as_deref() {
+        Some("text/csv") => Ok(Lines::of_csv()),
+        Some("application/x-ndjson") => Ok(Lines::of_json()),
+        _ => Err(ApiError::NeitherCsvNorJsonLines),
+    }
+}
+
+/// A file that is coming in.
+struct Intake<'a> {
+    app: &'a App,
+    lines: Lines,
+    keep_going: bool,
+    judge: Judge,
+    /// The tokens of the file, each with its first line.
+    seen: HashMap<KeyedHash, u64>,
+    batch: Vec<Row>,
+    spool: Spool,
+    refused: Refused,
+    count: usize,
+}
+
+impl<'a> Intake<'a> {
+    fn new(app: &'a App, lines: Lines, keep_going: bool) -> Result<Self, ApiError> {
+        let spool = Spool::in_directory(app.store.directory()).map_err(unspooled)?;
+        let (judge, seen, batch) = (Judge::at(clock::now()), HashMap::new(), Vec::with_capacity(BATCH));
+        Ok(Self { app, lines, keep_going, judge, seen, batch, spool, refused: Refused::default(), count: 0 })
+    }
+
+    /// Takes the whole file in. One that cannot be is read to its end all the same: many clients hear nothing before they
+    /// have sent everything.
+    async fn take(&mut self, body: Body) -> Result<(), ApiError> {
+        let (mut stream, mut length, mut failed) = (body.into_data_stream(), 0, None);
+        loop {
+            let bytes: Bytes = match tokio::time::timeout(SILENCE_MAX, stream.next()).await {
+                Err(_) => return Err(ApiError::BodyTimeout),
+                Ok(None) => break,
+                Ok(Some(Err(_))) => return Err(ApiError::BadRequest("The body broke off.".into())),
+                Ok(Some(Ok(bytes))) => bytes,
+            };
+            length += bytes.len();
+            if length > FILE_LEN_MAX {
+                return Err(ApiError::TooMuchToImport);
+            }
+            if failed.is_none() {
+                failed = self.take_bytes(&bytes).await.err();
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => {
+                let last = self.lines.end()?;
+                self.take_lines(last).await?;
+                self.flush().await
+            }
+        }
+    }
+
+    async fn take_bytes(&mut self, bytes: &[u8]) -> Result<(), ApiError> {
+        // In pieces, so that the lines of one are few, whatever the size in which they come.
+        for piece in bytes.chunks(16 * 1024) {
+            let lines = self.lines.push(piece)?;
+            self.take_lines(lines).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_lines(&mut self, lines: Vec<Line>) -> Result<(), ApiError> {
+        for Line { number, cells } in lines {
+            self.count += 1;
+            if self.count > LINES_MAX {
+                let sentence = format!("The file has more than {LINES_MAX} lines: send it in parts.");
+                return Err(ApiError::BadRequest(sentence));
+            }
+            let row = cells.map_err(|wrong| vec![wrong]).and_then(|cells| Row::read(self.app, number, cells));
+            match row {
+                Err(wrong) => self.refused.note(number, wrong),
+                Ok(row) => match self.seen.insert(row.hash, number) {
+                    Some(first) => {
+                        self.seen.insert(row.hash, first);
+                        let same = Wrong::of_line(format!("is the same token as line {first}"));
+                        self.refused.note(number, vec![same]);
+                    }
+                    None => self.batch.push(row),
+                },
+            }
+            if self.batch.len() == BATCH {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), ApiError> {
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+        let settings = self.app.store.settings();
+        let judged = self.judge.judge(&self.app.store.db, &settings.0, &batch).await?;
+        let mut good = Vec::with_capacity(batch.len());
+        for (row, fit) in batch.into_iter().zip(judged) {
+            match fit {
+                Ok(_) => good.push(row),
+                Err(wrong) => self.refused.note(row.line, vec![wrong]),
+            }
+        }
+        // Where nothing will come of it, nothing need wait for it.
+        if self.refused.count == 0 || self.keep_going {
+            self.spool.put(&good).await.map_err(unspooled)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes all rows over in one change, or none.
+async fn all(app: &App, caller: Caller, spool: Spool) -> Result<usize, ApiError> {
+    let (mut spooled, mut created, mut refused) = (spool.read().await.map_err(unspooled)?, 0, Refused::default());
+    let (mut change, caller) = caller.begin(&app.store).await?;
+    let permit = caller.may(Action::ImportTokens, Whose::Others)?;
+    let (mut judge, settings) = (Judge::at(change.now()), change.settings());
+    loop {
+        let rows = spooled.next(BATCH).await.map_err(unspooled)?;
+        if rows.is_empty() {
+            break;
+        }
+        let judged = judge.judge(change.transaction(), &settings.0, &rows).await?;
+        let good = refused.sift(rows, judged);
+        created += good.len();
+        // What somebody has put in the way since.
+        if refused.count == 0 {
+            change.import_tokens(&permit, good).await?;
+        }
+    }
+    if refused.count > 0 {
+        change.undo().await?;
+        return Err(refused.into());
+    }
+    match created {
+        0 => change.undo().await?,
+        _ => change.commit().await?,
+    };
+    Ok(created)
+}
+
+/// Takes over the rows that can be, a batch a change; gives how many.
+async fn some(app: &App, caller: Caller, spool: Spool, refused: &mut Refused) -> Result<usize, ApiError> {
+    let (mut spooled, mut created, mut caller) = (spool.read().await.map_err(unspooled)?, 0, caller);
+    loop {
+        let rows = spooled.next(BATCH).await.map_err(unspooled)?;
+        if rows.is_empty() {
+            return Ok(created);
+        }
+        let (mut change, as_it_is_now) = caller.begin(&app.store).await?;
+        caller = as_it_is_now;
+        let permit = caller.may(Action::ImportTokens, Whose::Others)?;
+        let settings = change.settings();
+        let judged = Judge::at(change.now()).judge(change.transaction(), &settings.0, &rows).await?;
+        let good = refused.sift(rows, judged);
+        created += good.len();
+        if good.is_empty() {
+            change.undo().await?;
+        } else {
+            change.import_tokens(&permit, good).await?;
+            change.commit().await?;
+        }
+    }
+}
+
+/// Lines that cannot be.
+#[derive(Default)]
+struct Refused {
+    count: usize,
+    /// Of the first of them, with their lines.
+    faults: Vec<(u64, Fault)>,
+}
+
+impl Refused {
+    fn note(&mut self, line: u64, wrong: Vec<Wrong>) {
+        self.count += 1;
+        let room = FAULTS_MAX.saturating_sub(self.faults.len());
+        self.faults.extend(wrong.into_iter().take(room).map(|wrong| (line, wrong.at(line))));
+    }
+
+    /// Those rows that fit; the others are noted.
+    fn sift(&mut self, rows: Vec<Row>, judged: Vec<Result<judge::Fit, Wrong>>) -> Vec<crate::change::TokenToImport> {
+        let mut good = Vec::with_capacity(rows.len());
+        for (row, fit) in rows.into_iter().zip(judged) {
+            match fit {
+                Ok(fit) => good.push(fit.token(row)),
+                Err(wrong) => self.note(row.line, vec![wrong]),
+            }
+        }
+        good
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(Refused { count, mut faults }: Refused) -> Self {
+        faults.sort_by_key(|(line, _)| *line);
+        Self::InvalidTokens { count, faults: faults.into_iter().map(|(_, fault)| fault).collect() }
+    }
+}
+
+fn unspooled(error: io::Error) -> ApiError {
+    ApiError::Internal(format!("rows cannot wait on the disk: {error}").into())
+}
