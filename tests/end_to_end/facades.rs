@@ -11,7 +11,8 @@ mod resolution;
 use regex_lite::Regex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tests::{Reply, Token, World};
+use std::time::Duration;
+use tests::{Reply, Token, World, basic};
 
 /// A running Tokengate with all facades on, and a token of alice's to come with.
 fn world_with_facades() -> (World, Token) {
@@ -37,6 +38,14 @@ fn found(text: &str, expected: &str) -> Vec<String> {
     let found = Regex::new(&format!("(?s)^{pattern}$")).expect("a pattern").captures(text);
     let found = found.unwrap_or_else(|| panic!("expected: {expected}\nreceived: {text}"));
     found.iter().skip(1).flatten().map(|part| part.as_str().to_owned()).collect()
+}
+
+/// What the control plane gives the first sysadmin, however long it takes: it is very much.
+fn large(world: &World, path: &str) -> String {
+    let client = tests::client().timeout(Duration::from_secs(120)).build().expect("a patient client");
+    let get = client.get(format!("http://127.0.0.1:{}{path}", world.site.ports.control));
+    let reply = get.header("authorization", basic("admin", &world.admin_token())).send().expect("a reply");
+    reply.text().expect("all of it")
 }
 
 /// What differs each time.

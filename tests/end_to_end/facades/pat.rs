@@ -1,8 +1,8 @@
 //! M4: personal access tokens of Atlassian Data Center.
 
-use super::{assert_like, world_with_facades};
+use super::{assert_like, large, world_with_facades};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tests::{World, eventually};
 
@@ -53,10 +53,10 @@ fn attack_m4_a_list_of_100_000_tokens_takes_constant_memory() {
     assert_eq!(world.as_admin(Method::GET, "/api/v1/tokens?limit=1000").send().status, 200);
     let memory = |figure: &str| world.control_plane().memory(figure) / 1024;
     let (before, peak_before) = (memory("VmRSS"), memory("VmHWM"));
-    let list = world.as_admin(Method::GET, TOKENS).send();
+    let list = large(&world, TOKENS);
     let peak = memory("VmHWM");
-    println!("{} MiB; resident {before} KiB before; at most {peak_before} before, {peak} after", list.text.len() >> 20);
-    assert_eq!(list.json.as_array().map(Vec::len), Some(MANY as usize + 1));
-    assert!(list.text.len() > 28 << 20, "{}", list.text.len());
+    println!("{} MiB; resident {before} KiB before; at most {peak_before} before, {peak} after", list.len() >> 20);
+    let tokens: Vec<Value> = serde_json::from_str(&list).expect("an array");
+    assert!(tokens.len() == MANY as usize + 1 && list.len() > 28 << 20, "{} {}", tokens.len(), list.len());
     assert!(peak < peak_before.max(before) + 20 * 1024, "less than was sent: {peak} KiB");
 }

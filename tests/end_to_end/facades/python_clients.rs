@@ -34,8 +34,8 @@ made = jira.post(f"{tools}/set", data={"label": "ci", "daysUntilExpiry": 30, "li
 show(made)
 for token in {"username": "alice", "password": made["token"]}, {"token": made["token"]}:
     limited = Jira(url, **token)
-    while status(limited, "rest/api/2/myself") == 401:  # until the proxy has heard of it
-        pass
+    # Until the proxy has heard of it.
+    any(status(limited, "rest/api/2/myself") != 401 for _ in range(2000))
     show(limited.myself()["name"], status(limited, "rest/api/2/serverInfo"))
 show(jira.get(f"{tools}/get", params={"startAt": 1, "maxResults": 1})["tokens"][0]["label"])
 show(jira.delete(f"{tools}/delete", data={"id": made["id"]}), jira.get(f"{tools}/get")["total"])
