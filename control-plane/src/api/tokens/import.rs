@@ -11,6 +11,7 @@
 //! All or nothing is one change, for which others wait, some seconds for 100,000 tokens; with `keep_going` each batch is
 //! one, and others have their turn in between.
 
+mod intake;
 mod judge;
 mod lines;
 mod row;
@@ -22,33 +23,21 @@ use crate::api::error::ApiError;
 use crate::api::input::Params;
 use crate::api::openapi::{ChangeRefusals, Fault as FaultView};
 use crate::api::plain_json::media_type;
-use crate::clock;
 use crate::permission::{Action, Whose};
 use axum::Json;
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use futures_util::StreamExt as _;
+use intake::Intake;
 use judge::Judge;
-use lines::{Line, Lines};
-use policy::KeyedHash;
+use lines::Lines;
 use policy::problem::Fault;
 use row::{Row, Wrong};
 use serde::{Deserialize, Serialize};
 use spool::Spool;
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
-
-/// Lines that a file may have: their hashes are kept, to find those that come twice (about 10 MB), and one change of so many
-/// holds others up for long enough.
-const LINES_MAX: usize = 200_000;
-
-/// Bytes that a file may have: so many lines of more than a kilobyte each. Their rows wait on the disk.
-const FILE_LEN_MAX: usize = 256 * 1024 * 1024;
 
 /// Errors that are answered, place by place; the others are counted. Whoever has so many mends the file in another way.
 const FAULTS_MAX: usize = 1_000;
@@ -58,12 +47,6 @@ const BATCH: usize = 500;
 
 /// Files that may be under way at a time: each has a spool, and room for its hashes.
 const PLACES: usize = 4;
-
-/// How long nothing may come of a file that is not whole.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
-
-/// How long it may take to come: 256 MiB at less than half a megabyte a second.
-const TIME_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -121,13 +104,12 @@ pub(crate) async fn import(
     let _place = UNDER_WAY.try_acquire().map_err(|_| ApiError::Busy)?;
     tracing::info!(request_id = caller.request_id, "a file of tokens comes in");
     let mut intake = Intake::new(&app, lines, params.keep_going)?;
-    let took = tokio::time::timeout(TIME_MAX, intake.take(request.into_body())).await;
-    took.map_err(|_| ApiError::BodyTimeout)??;
+    intake.take(request.into_body()).await?;
     let Intake { spool, mut refused, .. } = intake;
     if refused.count > 0 && !params.keep_going {
         return Err(refused.into());
     }
-    // By now it is all here, and from here on nobody's going undoes anything by halves.
+    // All of it is here: whoever goes from now on leaves nothing half done.
     let created = match (params.dry_run, params.keep_going) {
         (true, _) => spool.rows,
         (false, true) => some(&app, caller, spool, &mut refused).await?,
@@ -144,110 +126,6 @@ fn lines_of(headers: &HeaderMap) -> Result<Lines, ApiError> {
         Some("text/csv") => Ok(Lines::of_csv()),
         Some("application/x-ndjson") => Ok(Lines::of_json()),
         _ => Err(ApiError::NeitherCsvNorJsonLines),
-    }
-}
-
-/// A file that is coming in.
-struct Intake<'a> {
-    app: &'a App,
-    lines: Lines,
-    keep_going: bool,
-    judge: Judge,
-    /// The tokens of the file, each with its first line.
-    seen: HashMap<KeyedHash, u64>,
-    batch: Vec<Row>,
-    spool: Spool,
-    refused: Refused,
-    count: usize,
-}
-
-impl<'a> Intake<'a> {
-    fn new(app: &'a App, lines: Lines, keep_going: bool) -> Result<Self, ApiError> {
-        let spool = Spool::in_directory(app.store.directory()).map_err(unspooled)?;
-        let (judge, seen, batch) = (Judge::at(clock::now()), HashMap::new(), Vec::with_capacity(BATCH));
-        Ok(Self { app, lines, keep_going, judge, seen, batch, spool, refused: Refused::default(), count: 0 })
-    }
-
-    /// Takes the whole file in. One that cannot be is read to its end all the same: many clients hear nothing before they
-    /// have sent everything.
-    async fn take(&mut self, body: Body) -> Result<(), ApiError> {
-        let (mut stream, mut length, mut failed) = (body.into_data_stream(), 0, None);
-        loop {
-            let bytes: Bytes = match tokio::time::timeout(SILENCE_MAX, stream.next()).await {
-                Err(_) => return Err(ApiError::BodyTimeout),
-                Ok(None) => break,
-                Ok(Some(Err(_))) => return Err(ApiError::BadRequest("The body broke off.".into())),
-                Ok(Some(Ok(bytes))) => bytes,
-            };
-            length += bytes.len();
-            if length > FILE_LEN_MAX {
-                return Err(ApiError::TooMuchToImport);
-            }
-            if failed.is_none() {
-                failed = self.take_bytes(&bytes).await.err();
-            }
-        }
-        match failed {
-            Some(error) => Err(error),
-            None => {
-                let last = self.lines.end()?;
-                self.take_lines(last).await?;
-                self.flush().await
-            }
-        }
-    }
-
-    async fn take_bytes(&mut self, bytes: &[u8]) -> Result<(), ApiError> {
-        // In pieces, so that the lines of one are few, whatever the size in which they come.
-        for piece in bytes.chunks(16 * 1024) {
-            let lines = self.lines.push(piece)?;
-            self.take_lines(lines).await?;
-        }
-        Ok(())
-    }
-
-    async fn take_lines(&mut self, lines: Vec<Line>) -> Result<(), ApiError> {
-        for Line { number, cells } in lines {
-            self.count += 1;
-            if self.count > LINES_MAX {
-                let sentence = format!("The file has more than {LINES_MAX} lines: send it in parts.");
-                return Err(ApiError::BadRequest(sentence));
-            }
-            let row = cells.map_err(|wrong| vec![wrong]).and_then(|cells| Row::read(self.app, number, cells));
-            match row {
-                Err(wrong) => self.refused.note(number, wrong),
-                Ok(row) => match self.seen.insert(row.hash, number) {
-                    Some(first) => {
-                        self.seen.insert(row.hash, first);
-                        let same = Wrong::of_line(format!("is the same token as line {first}"));
-                        self.refused.note(number, vec![same]);
-                    }
-                    None => self.batch.push(row),
-                },
-            }
-            if self.batch.len() == BATCH {
-                self.flush().await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), ApiError> {
-        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-        let settings = self.app.store.settings();
-        let judged = self.judge.judge(&self.app.store.db, &settings.0, &batch).await?;
-        let mut good = Vec::with_capacity(batch.len());
-        for (row, fit) in batch.into_iter().zip(judged) {
-            match fit {
-                Ok(_) => good.push(row),
-                Err(wrong) => self.refused.note(row.line, vec![wrong]),
-            }
-        }
-        // Where nothing will come of it, nothing need wait for it.
-        if self.refused.count == 0 || self.keep_going {
-            self.spool.put(&good).await.map_err(unspooled)?;
-        }
-        Ok(())
     }
 }
 
