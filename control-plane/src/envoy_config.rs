@@ -95,7 +95,9 @@ impl std::str::FromStr for ContextPath {
         if text.len() <= 200 && text.chars().all(allowed) && segments.into_iter().all(|segment| !segment.is_empty()) {
             Ok(Self(text.into()))
         } else {
-            Err("must begin, and not end, with a slash, and hold letters, digits, hyphens and underscores, such as /jira")
+            Err(
+                "must begin, and not end, with a slash, and hold letters, digits, hyphens and underscores, such as /jira",
+            )
         }
     }
 }

@@ -68,7 +68,11 @@ impl Reading {
             && below_context(path, site).is_some_and(|below| {
                 Facade::ALL.iter().any(|facade| starts_with_ignoring_case(below, facade.prefix().as_bytes()))
             });
-        if doubtful || in_other_case || facade_in_other_case { Err(Ambiguous) } else { Ok(Self { area, encoded_slash }) }
+        if doubtful || in_other_case || facade_in_other_case {
+            Err(Ambiguous)
+        } else {
+            Ok(Self { area, encoded_slash })
+        }
     }
 }
 

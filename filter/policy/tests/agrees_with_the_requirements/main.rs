@@ -31,8 +31,8 @@ use policy::credential::{BackendCredential, Secret};
 use policy::headers::{HeaderEdit, edits};
 use policy::restrictions::{Body, Set};
 use policy::settings::{
-    Age, EncodedSlashes, Facade, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, Passwords, PathPrefix, TokenSchemes,
-    UserName,
+    Age, EncodedSlashes, Facade, ForeignCredentials, Identity, IpRulesApplyTo, OnBehalfOf, Passwords, PathPrefix,
+    TokenSchemes, UserName,
 };
 use policy::{
     Addresses, Binding, DenyReason, Facts, FilterKeys, Found, HashKey, HashKeys, IpRule, KeyedHash, Known, Owner,

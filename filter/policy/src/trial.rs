@@ -1,0 +1,536 @@
+//! Trying a change on calls that were made (S9): would it refuse them?
+//!
+//! The audit keeps of a call who, when, how, where and from where; neither its scheme, nor its query, body and headers. So a
+//! record stands for many possible requests. Here [`decide`](crate::decide()) judges one of each kind among them, before the
+//! change and after it, and what it says of all is the answer: **yes** if the change refuses each, **no** if it refuses none,
+//! otherwise undecidable. A yes or a no is never wrong of the request that was made.
+//!
+//! | possible in | because |
+//! |---|---|
+//! | Basic and Bearer | the scheme is not recorded; an unbound token needs Basic, and so does a password |
+//! | with and without a header that overrides the method | headers are not recorded; but a token that was restricted from the start was admitted only without one |
+//! | query and body such that the restrictions hold, or do not | they are not recorded; but often no line looks at them ([`Foreseen`]) |
+//! | for a call that was refused: on behalf of nobody, of somebody, of a sysadmin; or never to be admitted | only an admitted call has it on record |
+//! | any context path, where the site that is given does not protect the path | what is recorded was on a protected path |
+//!
+//! A call is judged at its own time, from the token and the users as they are now, by a proxy whose snapshot is current. Who
+//! called is taken at the word of the record: a name or an e-mail address beside the token is a right one.
+
+use crate::calls::unescaped;
+use crate::credential::BackendCredential;
+use crate::facts::{Facts, Found, Known, Snapshot, Sources};
+use crate::headers::CONTEXT_USER;
+use crate::path::{Area, Reading};
+use crate::restrictions::{Body, Foreseen, Set};
+use crate::settings::Identity;
+use crate::usage::{ADMITTED, Call, PASSED};
+use crate::{
+    Binding, DenyReason, FilterKeys, KeyedHash, Request, Settings, Site, TokenRecord, UserRecord, Verdict, decide,
+    token,
+};
+use alloc::collections::BTreeSet;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use core::net::IpAddr;
+
+/// A change that is tried.
+#[derive(Debug)]
+pub struct Trial<'a> {
+    settings: [&'a Settings; 2],
+    keys: &'a FilterKeys,
+    no_override: bool,
+    /// Sets that stand for query and body: one holds, the other does not.
+    holds: Option<Rc<Set>>,
+    holds_not: Option<Rc<Set>>,
+}
+
+/// Whom a call names, as they are now.
+#[derive(Debug)]
+pub struct Party {
+    /// The token, before the change and after it; `None`: it came with a password.
+    pub token: Option<[Held; 2]>,
+    /// Whether the token was restricted in some way ever since it was made.
+    pub always_restricted: bool,
+    /// The users of whom the record and the token speak, each once.
+    pub users: Vec<UserRecord>,
+}
+
+/// A token with the restrictions that its record names; `None` besides: they cannot be read.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The token.
+    pub record: TokenRecord,
+    /// Its restrictions.
+    pub restrictions: Option<Rc<Set>>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Whether the change refuses what would be let through without it.
+    pub refuses: Answer,
+    /// Whether it lets through what would be refused without it.
+    pub admits: Answer,
+    /// What becomes of the call without the change.
+    pub before: Would,
+    /// What becomes of it with the change.
+    pub after: Would,
+    /// What would have to be known, if one of the answers is undecidable; in order, each once.
+    pub missing: Vec<Missing>,
+}
+
+/// An answer that is never wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// So it is, whatever is not on record.
+    Yes,
+    /// So it is not, whatever is not on record.
+    No,
+    /// That depends on what is not on record.
+    Undecidable,
+}
+
+/// What would become of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Would {
+    /// It is let through.
+    Pass,
+    /// It is refused; for this reason, if it can be no other.
+    Refused(Option<DenyReason>),
+    /// That depends on what is not on record.
+    Undecidable,
+}
+
+/// What is not on record of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Missing {
+    /// Basic or Bearer.
+    Scheme,
+    /// The query.
+    Query,
+    /// The body, with its type and length.
+    Body,
+    /// A header: one that overrides the method, `contextUser`, or what stood beside the token.
+    Header,
+    /// Where the backend lives below the host: the site that was given does not protect the path.
+    Site,
+    /// The path as it was: it was cut, or held what looks like a token.
+    Path,
+    /// The method as it was.
+    Method,
+    /// The name as it was.
+    User,
+}
+
+impl Missing {
+    /// The name by which programs know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scheme => "scheme",
+            Self::Query => "query",
+            Self::Body => "body",
+            Self::Header => "header",
+            Self::Site => "site",
+            Self::Path => "path",
+            Self::Method => "method",
+            Self::User => "user",
+        }
+    }
+}
+
+impl Answer {
+    /// The name by which programs know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Undecidable => "undecidable",
+        }
+    }
+
+    fn of(worlds: &[World], is: impl Fn(&World) -> bool) -> Self {
+        match worlds.iter().filter(|world| is(world)).count() {
+            0 => Self::No,
+            count if count == worlds.len() => Self::Yes,
+            _ => Self::Undecidable,
+        }
+    }
+}
+
+impl Would {
+    fn of(mut verdicts: impl Iterator<Item = Result<(), DenyReason>>) -> Self {
+        let first = match verdicts.next() {
+            Some(Ok(())) => Self::Pass,
+            Some(Err(reason)) => Self::Refused(Some(reason)),
+            None => Self::Undecidable,
+        };
+        verdicts.fold(first, |so_far, verdict| match (so_far, verdict) {
+            (Self::Pass, Ok(())) => Self::Pass,
+            (Self::Refused(Some(one)), Err(other)) => Self::Refused((one == other).then_some(one)),
+            (Self::Refused(None), Err(_)) => Self::Refused(None),
+            _ => Self::Undecidable,
+        })
+    }
+}
+
+impl<'a> Trial<'a> {
+    /// A trial of the settings `after` in place of `before`, which may be the same. `no_override`: it is known of all calls
+    /// that none of them came with a header that overrides the method.
+    pub fn new(before: &'a Settings, after: &'a Settings, keys: &'a FilterKeys, no_override: bool) -> Self {
+        let set = |line| Set::parse(&[line]).ok().flatten().map(Rc::new);
+        // Every path begins with a slash.
+        Self { settings: [before, after], keys, no_override, holds: set("(?s).*"), holds_not: set("x") }
+    }
+
+    /// Tries it on a call, which was judged by a proxy of this site.
+    pub fn judge(&self, call: &Call, party: &Party, site: &Site) -> Tried {
+        self.possible(call, party, site).map_or_else(Tried::without, |possible| self.tried(&possible))
+    }
+
+    /// The requests of which the record may be.
+    fn possible<'c>(&self, call: &'c Call, party: &'c Party, site: &Site) -> Result<Possible<'c>, Missing> {
+        let path = unescaped(&call.path).ok_or(Missing::Path)?;
+        let method = unescaped(&call.method).ok_or(Missing::Method)?;
+        let went_on = matches!(call.outcome.as_str(), ADMITTED | PASSED);
+        let (mut came, name) = match party.token.as_ref().map(|[before, _]| &before.record.binding) {
+            None => (alloc::vec![Came::Password], unescaped(call.user.as_deref().unwrap_or_default())),
+            Some(Binding::Unbound) => (alloc::vec![Came::Basic], call.user.clone()),
+            Some(Binding::User(owner)) => (alloc::vec![Came::Basic, Came::Bearer], Some(owner.name.clone())),
+        };
+        let behalf = match &call.actor {
+            Some(_) => alloc::vec![Behalf::Recorded],
+            None if went_on => alloc::vec![Behalf::Nobody],
+            None => {
+                came.push(Came::Hopeless);
+                self.somebody()
+            }
+        };
+        let certainly_none = self.no_override || (went_on && party.always_restricted);
+        let foreseen = party.token.as_ref().map_or([Foreseen::Holds; 2], |held| {
+            held.each_ref().map(|held| {
+                let set = held.restrictions.as_ref();
+                set.map_or(Foreseen::Holds, |set| set.foresee(method.as_bytes(), path.as_bytes()))
+            })
+        });
+        let sites = sites(path.as_bytes(), site);
+        if sites.is_empty() {
+            return Err(Missing::Site);
+        }
+        Ok(Possible {
+            call,
+            party,
+            name: name.ok_or(Missing::User)?,
+            path,
+            method,
+            came,
+            behalf,
+            overrides: if certainly_none { &[false] } else { &[false, true] },
+            sites,
+            holds: self.holding(foreseen, party),
+            foreseen,
+        })
+    }
+
+    /// Kinds of people on whose behalf a request may have been that was refused. Those on whose behalf nothing ever runs are
+    /// [`Came::Hopeless`].
+    fn somebody(&self) -> Vec<Behalf> {
+        let with_credentials = self.settings.iter().any(|settings| settings.identity == Identity::Credential);
+        let mut all = alloc::vec![Behalf::Nobody];
+        for sysadmin in [false, true] {
+            all.push(Behalf::Somebody { sysadmin, credential: false });
+            if with_credentials {
+                all.push(Behalf::Somebody { sysadmin, credential: true });
+            }
+        }
+        all
+    }
+
+    /// Whether restrictions may hold before and after: of the same restrictions the same, unless the limit of the body says
+    /// otherwise.
+    fn holding(&self, foreseen: [Foreseen; 2], party: &Party) -> Vec<[bool; 2]> {
+        let [before, after] = self.settings;
+        let same_set = party.token.as_ref().is_none_or(|[before, after]| before.restrictions == after.restrictions);
+        let body = foreseen.iter().any(|foreseen| matches!(foreseen, Foreseen::DependsOn { body: true, .. }));
+        let same = same_set && (before.body_limit == after.body_limit || !body);
+        let either = |foreseen: Foreseen| match foreseen {
+            Foreseen::Holds | Foreseen::NothingHolds => [true].as_slice(),
+            Foreseen::DependsOn { .. } => &[true, false],
+        };
+        let [first, second] = foreseen.map(either);
+        let pairs = first.iter().flat_map(|before| second.iter().map(|after| [*before, *after]));
+        pairs.filter(|[before, after]| !same || before == after).collect()
+    }
+
+    fn tried(&self, possible: &Possible<'_>) -> Tried {
+        let worlds = self.worlds(possible);
+        let refuses = Answer::of(&worlds, |world| world.changes() == Changes::Refuses);
+        let admits = Answer::of(&worlds, |world| world.changes() == Changes::Admits);
+        let undecidable = [refuses, admits].contains(&Answer::Undecidable);
+        Tried {
+            refuses,
+            admits,
+            before: Would::of(worlds.iter().map(|world| world.before)),
+            after: Would::of(worlds.iter().map(|world| world.after)),
+            missing: if undecidable { possible.missing(&worlds).into_iter().collect() } else { Vec::new() },
+        }
+    }
+
+    /// All of them, in the order of their numbers.
+    fn worlds(&self, possible: &Possible<'_>) -> Vec<World> {
+        let Possible { came, behalf, overrides, sites, holds, .. } = possible;
+        let mut worlds = Vec::new();
+        for came in came {
+            for behalf in behalf {
+                for overrides in *overrides {
+                    for site in sites {
+                        let request = possible.request(*came, *behalf, *overrides, site);
+                        worlds.extend(holds.iter().map(|[before, after]| World {
+                            before: self.verdict(possible, &request, *behalf, 0, *before),
+                            after: self.verdict(possible, &request, *behalf, 1, *after),
+                        }));
+                    }
+                }
+            }
+        }
+        worlds
+    }
+
+    /// What `decide` says of it, before the change (0) or after it (1).
+    fn verdict(
+        &self,
+        possible: &Possible<'_>,
+        request: &Request,
+        behalf: Behalf,
+        when: usize,
+        holds: bool,
+    ) -> Result<(), DenyReason> {
+        let [before, after] = self.settings;
+        let settings = if when == 0 { before } else { after };
+        let held = possible.party.token.as_ref().and_then(|held| held.get(when));
+        let stand_in = if holds { &self.holds } else { &self.holds_not };
+        let set = match possible.foreseen.get(when) {
+            Some(Foreseen::DependsOn { .. }) => stand_in.as_ref(),
+            _ => held.and_then(|held| held.restrictions.as_ref()),
+        };
+        let now =
+            Now { keys: self.keys, held, set, behalf, users: &possible.party.users, address: possible.call.address };
+        let mut known = Known::gather(request, settings, self.keys, &now);
+        if let Behalf::Somebody { credential: true, .. } = behalf
+            && known.credential != Found::NotLookedUp
+            && let Some(credential) = BackendCredential::new(b"x")
+        {
+            known.credential = Found::Record(credential);
+        }
+        let snapshot = Snapshot::Ready { settings, age_ms: 0 };
+        let facts = Facts { request, snapshot, known: &known, body: Body::NotYet, now: possible.call.at };
+        match decide(&facts) {
+            Verdict::Admit(_) | Verdict::Pass(_) => Ok(()),
+            Verdict::Deny(reason) => Err(reason),
+            // The sets that stand in for body and query do not ask for one.
+            Verdict::NeedBody => Err(DenyReason::BodyUnreadable),
+        }
+    }
+}
+
+impl Tried {
+    /// What cannot be said without this.
+    fn without(missing: Missing) -> Self {
+        let (answer, would) = (Answer::Undecidable, Would::Undecidable);
+        Self { refuses: answer, admits: answer, before: would, after: would, missing: alloc::vec![missing] }
+    }
+}
+
+/// Under what a request may have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    Basic,
+    Bearer,
+    /// With a password, by Basic.
+    Password,
+    /// With the token and something that is refused under all settings: another name beside it, two credentials, a
+    /// `contextUser` that cannot be read or that is nobody.
+    Hopeless,
+}
+
+/// On whose behalf a request may have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behalf {
+    /// On the caller's own.
+    Nobody,
+    /// On that of the user on record.
+    Recorded,
+    /// On that of somebody of this kind.
+    Somebody { sysadmin: bool, credential: bool },
+}
+
+/// No user is called so: names hold no slash.
+const SOMEBODY: &str = "/somebody";
+
+/// What is possible of a call: each request is one of each list.
+struct Possible<'a> {
+    call: &'a Call,
+    party: &'a Party,
+    /// The name beside token or password.
+    name: String,
+    path: String,
+    method: String,
+    came: Vec<Came>,
+    behalf: Vec<Behalf>,
+    overrides: &'static [bool],
+    sites: Vec<Site>,
+    /// Whether the restrictions hold before and after, as far as that depends on query or body.
+    holds: Vec<[bool; 2]>,
+    foreseen: [Foreseen; 2],
+}
+
+impl Possible<'_> {
+    fn request(&self, came: Came, behalf: Behalf, overrides: bool, site: &Site) -> Request {
+        let secret = token::mint([0; 32]); // a stand-in: nothing looks at it but for its form
+        let basic = |secret: &[u8]| {
+            let pair = [self.name.as_bytes(), b":", secret].concat();
+            ["Basic ", &BASE64.encode(pair)].concat().into_bytes()
+        };
+        let authorization = match came {
+            Came::Basic => basic(secret.expose()),
+            Came::Bearer => [b"Bearer ", secret.expose()].concat(),
+            Came::Password => basic(b"x"),
+            Came::Hopeless => b"Basic".to_vec(),
+        };
+        let context_user = match behalf {
+            Behalf::Nobody => None,
+            Behalf::Recorded => self.call.user.as_deref(),
+            Behalf::Somebody { .. } => Some(SOMEBODY),
+        };
+        let mut headers: Vec<(&[u8], &[u8])> = alloc::vec![
+            (b":method", self.method.as_bytes()),
+            (b":path", self.path.as_bytes()),
+            (b"authorization", authorization.as_slice()),
+        ];
+        headers.extend(context_user.map(|name| (CONTEXT_USER, name.as_bytes())));
+        if overrides {
+            headers.push((b"x-http-method-override", b"GET"));
+        }
+        Request::read(&headers, site)
+    }
+
+    /// What makes the difference between two requests that are alike but for one thing.
+    fn missing(&self, worlds: &[World]) -> BTreeSet<Missing> {
+        let lengths = [self.came.len(), self.behalf.len(), self.overrides.len(), self.sites.len(), self.holds.len()];
+        let mut missing = BTreeSet::new();
+        let mut step = worlds.len();
+        for (axis, length) in lengths.into_iter().enumerate() {
+            step = step.checked_div(length).unwrap_or_default();
+            for (number, world) in worlds.iter().enumerate() {
+                let place = number.checked_div(step).and_then(|n| n.checked_rem(length)).unwrap_or_default();
+                let first = worlds.get(number.saturating_sub(place.saturating_mul(step)));
+                if first.is_some_and(|first| first.changes() != world.changes()) {
+                    match axis {
+                        0 if self.came.get(place) == Some(&Came::Bearer) => drop(missing.insert(Missing::Scheme)),
+                        0..=2 => drop(missing.insert(Missing::Header)),
+                        3 => drop(missing.insert(Missing::Site)),
+                        _ => missing.extend(self.foreseen.into_iter().flat_map(looked_at)),
+                    }
+                }
+            }
+        }
+        missing
+    }
+}
+
+fn looked_at(foreseen: Foreseen) -> impl Iterator<Item = Missing> {
+    let (query, body) = match foreseen {
+        Foreseen::Holds | Foreseen::NothingHolds => (false, false),
+        Foreseen::DependsOn { query, body } => (query, body),
+    };
+    [query.then_some(Missing::Query), body.then_some(Missing::Body)].into_iter().flatten()
+}
+
+/// What becomes of one request.
+#[derive(Clone, Copy, Debug)]
+struct World {
+    before: Result<(), DenyReason>,
+    after: Result<(), DenyReason>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Changes {
+    Refuses,
+    Admits,
+    Nothing,
+}
+
+impl World {
+    fn changes(&self) -> Changes {
+        match (self.before, self.after) {
+            (Ok(()), Err(_)) => Changes::Refuses,
+            (Err(_), Ok(())) => Changes::Admits,
+            (Ok(()), Ok(())) | (Err(_), Err(_)) => Changes::Nothing,
+        }
+    }
+}
+
+/// The facts of now, as the rules ask for them.
+struct Now<'a> {
+    keys: &'a FilterKeys,
+    held: Option<&'a Held>,
+    set: Option<&'a Rc<Set>>,
+    behalf: Behalf,
+    users: &'a [UserRecord],
+    address: Option<IpAddr>,
+}
+
+impl Sources for Now<'_> {
+    /// Whatever stands in the place of the token is the token; what stands in that of the name is none.
+    fn token(&self, hash: &KeyedHash) -> Found<TokenRecord> {
+        let stands_in = || *hash == self.keys.token_hash.hash(&token::mint([0; 32]));
+        self.held.filter(|_| stands_in()).map_or(Found::Nothing, |held| Found::Record(held.record.clone()))
+    }
+
+    fn user(&self, hash: &KeyedHash) -> Found<UserRecord> {
+        if let Behalf::Somebody { sysadmin, .. } = self.behalf
+            && *hash == self.keys.user_hash(SOMEBODY)
+        {
+            let name = SOMEBODY.into();
+            return Found::Record(UserRecord { name, email: None, sysadmin, suspended: false, credential: None });
+        }
+        let found = self.users.iter().find(|user| self.keys.user_hash(&user.name) == *hash);
+        found.cloned().map_or(Found::Nothing, Found::Record)
+    }
+
+    fn restrictions(&self, _hash: &KeyedHash) -> Found<Rc<Set>> {
+        self.set.cloned().map_or(Found::Unreadable, Found::Record)
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+}
+
+/// Sites in which the path is one on which calls are recorded: the one that is given; if it is none of them, one for each
+/// context path that is possible.
+fn sites(path: &[u8], site: &Site) -> Vec<Site> {
+    let records = |site: &Site| {
+        Reading::of(path, site)
+            .is_ok_and(|reading| matches!(reading.area, Area::Protected | Area::ControlPlane | Area::Facade(_)))
+    };
+    if records(site) {
+        return alloc::vec![site.clone()];
+    }
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let contexts = slashes.filter_map(|end| core::str::from_utf8(path.get(..end)?).ok()).take(CONTEXTS_MAX);
+    let protected = contexts.map(|context| Site {
+        context_path: context.into(),
+        protected_prefixes: alloc::vec!["/".into()],
+        ..site.clone()
+    });
+    protected.filter(records).collect()
+}
+
+/// Context paths that are thought of: a backend lives at most a few names below its host.
+const CONTEXTS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests;
