@@ -12,6 +12,7 @@ mod plain_json;
 mod proxies;
 mod settings;
 pub(crate) mod tokens;
+mod trial;
 mod users;
 
 use crate::App;
@@ -44,11 +45,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(tokens::list::list, tokens::create::create, tokens::delete_many::delete_many))
         .routes(routes!(tokens::rotate::rotate))
         .routes(routes!(tokens::secret::secret))
+        .routes(routes!(tokens::try_out::try_out))
         .routes(routes!(tokens::show::show, tokens::edit::edit, tokens::delete::delete))
         .routes(routes!(settings::show::show, settings::change::change))
         .routes(routes!(settings::history::history))
         .routes(routes!(settings::version::show))
         .routes(routes!(settings::restore::restore))
+        .routes(routes!(settings::try_out::try_out))
         .routes(routes!(audit::list::list))
         .routes(routes!(audit::list::export))
         .routes(routes!(audit::calls::list))

@@ -3,6 +3,7 @@
 use super::settings::LockOut;
 use crate::change::ChangeError;
 use crate::sign_in::SignInError;
+use crate::trial::TrialError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use policy::DenyReason;
@@ -263,6 +264,15 @@ impl IntoResponse for ApiError {
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         response.extensions_mut().insert(self.told());
         response
+    }
+}
+
+impl From<TrialError> for ApiError {
+    fn from(error: TrialError) -> Self {
+        match error {
+            TrialError::Busy => Self::Busy,
+            other => Self::Internal(Box::new(other)),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod list;
 pub(crate) mod rotate;
 pub(crate) mod secret;
 pub(crate) mod show;
+pub(crate) mod try_out;
 pub(crate) mod validity;
 
 pub(crate) use create::{mint, public_id};
@@ -125,7 +126,7 @@ fn version(token: &tokens::Model) -> Version {
 }
 
 /// The token with this id and its owner, if the caller may do this with it. Another's is as good as none.
-async fn find(
+pub(super) async fn find(
     db: &impl ConnectionTrait,
     caller: &Caller,
     action: Action,

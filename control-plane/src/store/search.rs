@@ -164,12 +164,12 @@ impl<E: Searched> Search<E> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use sea_orm::{ConnectionTrait as _, DbBackend, QueryTrait as _, Statement};
     use sea_orm_migration::MigratorTrait as _;
 
-    async fn database() -> (DatabaseConnection, tempfile::TempDir) {
+    pub(crate) async fn database() -> (DatabaseConnection, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("test.db");
         let db = crate::store::connect(&file, 1, "-2048").await.unwrap();
@@ -179,7 +179,7 @@ mod tests {
         (crate::store::connect(&file, 1, "-2048").await.unwrap(), directory)
     }
 
-    async fn plan(db: &DatabaseConnection, mut statement: Statement) -> String {
+    pub(crate) async fn plan(db: &DatabaseConnection, mut statement: Statement) -> String {
         statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
         let rows = db.query_all_raw(statement).await.unwrap();
         rows.iter().map(|row| row.try_get::<String>("", "detail").unwrap()).collect::<Vec<_>>().join("; ")

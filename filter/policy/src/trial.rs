@@ -142,15 +142,6 @@ impl Missing {
 }
 
 impl Answer {
-    /// The name by which programs know it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Yes => "yes",
-            Self::No => "no",
-            Self::Undecidable => "undecidable",
-        }
-    }
-
     fn of(worlds: &[World], is: impl Fn(&World) -> bool) -> Self {
         match worlds.iter().filter(|world| is(world)).count() {
             0 => Self::No,
