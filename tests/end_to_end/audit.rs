@@ -198,6 +198,9 @@ fn changes(token: &str, another: &str, filtered: &str) -> Vec<Change> {
     ]
 }
 
+/// What is posted and changes nothing: `trial` shows that it leaves no record either.
+const CHANGES_NOTHING: [&str; 2] = ["/api/v1/settings/try", "/api/v1/tokens/{id}/try"];
+
 const LOST_PROXY: &str = "000102030405060708090a0b0c0d0e0f";
 
 #[test]
@@ -222,7 +225,7 @@ fn a1_a5_every_route_that_changes_something_leaves_one_record_of_who_did_what() 
     let mut routes = BTreeSet::new();
     for (path, operations) in document["paths"].as_object().expect("paths") {
         for method in operations.as_object().expect("operations").keys() {
-            if method != "get" {
+            if method != "get" && !CHANGES_NOTHING.contains(&path.as_str()) {
                 routes.insert(format!("{method} {path}"));
             }
             assert!(method == "get" || !path.starts_with("/api/v1/audit"), "nothing edits the audit: {method} {path}");

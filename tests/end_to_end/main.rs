@@ -28,6 +28,7 @@
 //! | `border` | what nobody sends to the API by accident is refused, and changes nothing |
 //! | `signing_in` | users with passwords: checked here or by the backend, throttled, in the audit (M8, A1) |
 //! | `tokens` | lists by filters, deletion by the same, rotation, standard mode, pruning, repeated creations (M5, S7, U8) |
+//! | `trial` | trying settings and restrictions on the calls that were made: what is said comes true (S9) |
 //! | `edits` | edits from the version that was read (`ETag`, `If-Match`), and within what a creation may be (S1, S8) |
 //! | `clients` | curl, and Jira's Python client |
 //! | `local_stack` | `make run`, and the entry points of the containers |
@@ -60,6 +61,7 @@ mod settings_history;
 mod signing_in;
 mod tls;
 mod tokens;
+mod trial;
 mod usage;
 mod using_a_token;
 mod vm_faults;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 /// On which calls, and what is known of them.
 #[derive(clap::Args)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     /// On how many records of the audit of calls: 1 to 10000.
     #[arg(long, value_name = "N", default_value = "1000")]
     last: u64,
