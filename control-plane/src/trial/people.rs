@@ -81,7 +81,7 @@ impl<'a> People<'a> {
     /// Those of one call.
     pub(super) fn party(&mut self, call: &Call) -> Result<Party, Gone> {
         let Some(id) = &call.token else {
-            return Ok(Party { token: None, always_restricted: false, users: Vec::new() });
+            return Ok(Party { token: None, unedited: false, users: Vec::new() });
         };
         let (token, owner) = self.tokens.get(id).ok_or(Gone::Token)?;
         if token.deleted_at.is_some() || owner.as_ref().is_some_and(|owner| owner.name_folded.is_none()) {
@@ -98,7 +98,7 @@ impl<'a> People<'a> {
                 users.push(user);
             }
         }
-        let always_restricted = record.is_restricted() && !self.edited.contains(id);
+        let unedited = !self.edited.contains(id);
         let set = token.restrictions.as_deref().and_then(|text| self.sets.get(text));
         let before = Held { record, restrictions: set };
         let after = match self.tried {
@@ -109,7 +109,7 @@ impl<'a> People<'a> {
             }
             _ => before.clone(),
         };
-        Ok(Party { token: Some([before, after]), always_restricted, users })
+        Ok(Party { token: Some([before, after]), unedited, users })
     }
 
     fn user(&self, user: &users::Model) -> UserRecord {

@@ -8,8 +8,8 @@
 //! | possible in | because |
 //! |---|---|
 //! | Basic and Bearer | the scheme is not recorded; an unbound token needs Basic, and so does a password |
-//! | with and without a header that overrides the method | headers are not recorded; but a token that was restricted from the start was admitted only without one |
-//! | query and body such that the restrictions hold, or do not | they are not recorded; but often no line looks at them ([`Foreseen`]) |
+//! | with and without a header that overrides the method | headers are not recorded; but a restricted token is admitted only without one, if nobody has edited it since |
+//! | query and body such that the restrictions hold, or do not | they are not recorded; but often no line looks at them ([`Foreseen`]), and those of a token that nobody has edited held when it was admitted |
 //! | for a call that was refused: on behalf of nobody, of somebody, of a sysadmin; or never to be admitted | only an admitted call has it on record |
 //! | any context path, where the site that is given does not protect the path | what is recorded was on a protected path |
 //!
@@ -22,7 +22,7 @@ use crate::facts::{Facts, Found, Known, Snapshot, Sources};
 use crate::headers::CONTEXT_USER;
 use crate::path::{Area, Reading};
 use crate::restrictions::{Body, Foreseen, Set};
-use crate::settings::Identity;
+use crate::settings::{BODY_LIMIT_MAX, Identity};
 use crate::usage::{ADMITTED, Call, PASSED};
 use crate::{
     Binding, DenyReason, FilterKeys, KeyedHash, Request, Settings, Site, TokenRecord, UserRecord, Verdict, decide,
@@ -52,8 +52,8 @@ pub struct Trial<'a> {
 pub struct Party {
     /// The token, before the change and after it; `None`: it came with a password.
     pub token: Option<[Held; 2]>,
-    /// Whether the token was restricted in some way ever since it was made.
-    pub always_restricted: bool,
+    /// Whether the token is as it was made: nobody has edited it.
+    pub unedited: bool,
     /// The users of whom the record and the token speak, each once.
     pub users: Vec<UserRecord>,
 }
@@ -199,7 +199,10 @@ impl<'a> Trial<'a> {
                 self.somebody()
             }
         };
-        let certainly_none = self.no_override || (went_on && party.always_restricted);
+        // What the token forbids now it forbade then.
+        let kept_to_it = went_on && party.unedited;
+        let is_restricted = party.token.as_ref().is_some_and(|[before, _]| before.record.is_restricted());
+        let certainly_none = self.no_override || (kept_to_it && is_restricted);
         let foreseen = party.token.as_ref().map_or([Foreseen::Holds; 2], |held| {
             held.each_ref().map(|held| {
                 let set = held.restrictions.as_ref();
@@ -220,7 +223,7 @@ impl<'a> Trial<'a> {
             behalf,
             overrides: if certainly_none { &[false] } else { &[false, true] },
             sites,
-            holds: self.holding(foreseen, party),
+            holds: self.holding(foreseen, party, kept_to_it),
             foreseen,
         })
     }
@@ -240,18 +243,21 @@ impl<'a> Trial<'a> {
     }
 
     /// Whether restrictions may hold before and after: of the same restrictions the same, unless the limit of the body says
-    /// otherwise.
-    fn holding(&self, foreseen: [Foreseen; 2], party: &Party) -> Vec<[bool; 2]> {
+    /// otherwise. `held`: those before held when the call was made, whose body was then within the limit.
+    fn holding(&self, foreseen: [Foreseen; 2], party: &Party, held: bool) -> Vec<[bool; 2]> {
         let [before, after] = self.settings;
         let same_set = party.token.as_ref().is_none_or(|[before, after]| before.restrictions == after.restrictions);
-        let body = foreseen.iter().any(|foreseen| matches!(foreseen, Foreseen::DependsOn { body: true, .. }));
+        let looks_at_body = |foreseen: &Foreseen| matches!(foreseen, Foreseen::DependsOn { body: true, .. });
+        let body = foreseen.iter().any(looks_at_body);
         let same = same_set && (before.body_limit == after.body_limit || !body);
+        let [first, second] = foreseen;
+        let still = held && (!looks_at_body(&first) || before.body_limit == BODY_LIMIT_MAX);
         let either = |foreseen: Foreseen| match foreseen {
             Foreseen::Holds | Foreseen::NothingHolds => [true].as_slice(),
             Foreseen::DependsOn { .. } => &[true, false],
         };
-        let [first, second] = foreseen.map(either);
-        let pairs = first.iter().flat_map(|before| second.iter().map(|after| [*before, *after]));
+        let first = if still { &[true] } else { either(first) };
+        let pairs = first.iter().flat_map(|before| either(second).iter().map(|after| [*before, *after]));
         pairs.filter(|[before, after]| !same || before == after).collect()
     }
 

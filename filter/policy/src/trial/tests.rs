@@ -306,7 +306,7 @@ fn had() -> impl Strategy<Value = Had> {
 }
 
 /// Who is found by a control plane that reads a record: the owner, and the user of whom it speaks.
-fn party(call: &Call, held: [Held; 2], always_restricted: bool, users: Vec<UserRecord>) -> Party {
+fn party(call: &Call, held: [Held; 2], unedited: bool, users: Vec<UserRecord>) -> Party {
     let names = |user: &UserRecord| {
         let owner = match &held[0].record.binding {
             Binding::User(owner) => Some(&owner.name),
@@ -315,7 +315,7 @@ fn party(call: &Call, held: [Held; 2], always_restricted: bool, users: Vec<UserR
         Some(&user.name) == owner || Some(&user.name) == call.user.as_ref()
     };
     let users = users.into_iter().filter(names).collect();
-    Party { token: call.token.as_ref().map(|_| held), always_restricted, users }
+    Party { token: call.token.as_ref().map(|_| held), unedited, users }
 }
 
 /// Asserts that what was answered is so of the request that was made.
@@ -373,11 +373,11 @@ proptest! {
             Some((lines, scope)) => Had { lines, record: TokenRecord { scope, ..was.record.clone() } },
         };
         let after = Had { lines: tried_lines.unwrap_or(before.lines), ..before.clone() };
-        let always_restricted = edited.is_none() && was.held().record.is_restricted();
+        let unedited = edited.is_none();
         let (present, changed) = (settings(&present), settings(&[present, patch].concat()));
         let trial = Trial::new(&present, &changed, &keys, false);
         let held = [before.held(), after.held()];
-        let tried = trial.judge(&call, &party(&call, held, always_restricted, users(&keys)), &given);
+        let tried = trial.judge(&call, &party(&call, held, unedited, users(&keys)), &given);
         let (really_before, _) = really(&made, &present, &before, &keys, &site);
         let (really_after, _) = really(&made, &changed, &after, &keys, &site);
         assert_true_of(&tried, really_before, really_after)?;
@@ -385,7 +385,7 @@ proptest! {
         if !made.headers.iter().any(|(name, _)| name.contains("override")) {
             let trial = Trial::new(&present, &changed, &keys, true);
             let held = [before.held(), after.held()];
-            let tried = trial.judge(&call, &party(&call, held, always_restricted, users(&keys)), &given);
+            let tried = trial.judge(&call, &party(&call, held, unedited, users(&keys)), &given);
             assert_true_of(&tried, really_before, really_after)?;
         }
     }
@@ -451,7 +451,7 @@ fn tried(call: &Call, patch: Value, [before, after]: [&'static [&'static str]; 2
     let keys = keys(false);
     let (present, changed) = (Settings::default(), settings(&[patch]));
     let held = [alice(before).held(), alice(after).held()];
-    let party = party(call, held, before == after && !before.is_empty(), users(&keys));
+    let party = party(call, held, before == after, users(&keys));
     Trial::new(&present, &changed, &keys, no_override).judge(call, &party, &Site::default())
 }
 
@@ -514,7 +514,12 @@ fn s9_what_is_missing_is_named() {
     // Both before and after the same set decides, so a change of something else changes nothing.
     let lines: &[&str] = &["/rest/x[QueryParam::q==1]"];
     let tried_ = tried(&admitted, json!({ "help_url": null }), [lines, lines], false);
+    assert_eq!((tried_.refuses, tried_.before), (Answer::No, Would::Pass), "they held when it was made");
+    let refused = call("/rest/x", "restricted");
+    let tried_ = tried(&refused, json!({ "help_url": null }), [lines, lines], false);
     assert_eq!((tried_.refuses, tried_.before), (Answer::No, Would::Undecidable));
+    let smaller = tried(&admitted, json!({ "body_limit": 1024 }), [&["/rest/x[JsonData::q==1]"]; 2], false);
+    assert_eq!((smaller.refuses, smaller.missing), (Answer::Undecidable, vec![Missing::Body]));
     for (path, missing) in [("/rest/tgt_…", Missing::Path), ("/rest/\u{fffd}", Missing::Path), ("*", Missing::Site)] {
         assert_eq!(tried(&call(path, ADMITTED), json!({}), [&[], &[]], false).missing, [missing], "{path}");
     }
@@ -539,7 +544,7 @@ fn s9_a_path_that_the_site_does_not_protect_is_judged_below_every_context() {
     let exempt = settings(&[json!({ "passwords": "disabled", "password_exempt_paths": ["/rest/api/"] })]);
     let present = Settings::default();
     let trial = Trial::new(&present, &exempt, &keys, false);
-    let party = Party { token: None, always_restricted: false, users: vec![] };
+    let party = Party { token: None, unedited: false, users: vec![] };
     let tried = trial.judge(&password, &party, &Site::default());
     assert_eq!((tried.refuses, tried.missing), (Answer::Undecidable, vec![Missing::Site]));
     let site = Site { context_path: "/jira".into(), ..Site::default() };
