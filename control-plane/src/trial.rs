@@ -53,6 +53,12 @@ pub(crate) struct Plan {
     pub(crate) no_override: bool,
 }
 
+/// The calls on which is tried, the newest first: all, or those with a token; from a time on those of a user alone.
+pub(crate) fn calls_of(token: Option<String>, user_from: Option<(String, i64)>) -> Search<calls::Entity> {
+    let (user, from) = user_from.unzip();
+    Search::new([(calls::Column::Token, token), (calls::Column::User, user)], [], from, None)
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -228,5 +234,26 @@ pub(crate) fn code(would: Would) -> Option<&'static str> {
     match would {
         Would::Refused(reason) => reason.map(policy::DenyReason::code),
         Would::Pass | Would::Undecidable => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::search::tests::{assert_plan, database};
+
+    /// A statement that read the whole table, or sorted it, would take seconds of a connection, and with it keep the log of
+    /// the database from being put away.
+    #[tokio::test]
+    async fn attack_s9_whatever_calls_are_tried_they_are_read_along_an_index() {
+        let (db, _directory) = database().await;
+        let (token, user) = (|| Some("t1".to_owned()), || Some(("alice".to_owned(), 7)));
+        for (search, index) in [
+            (calls_of(None, None), "calls_at"),
+            (calls_of(token(), None), "calls_token"),
+            (calls_of(token(), user()), "calls_token"),
+        ] {
+            assert_plan(&db, &search, index).await;
+        }
     }
 }

@@ -218,7 +218,8 @@ fn s9_given_real_calls_when_restrictions_are_tried_then_made_the_same_calls_get_
     ];
     recorded(&world, &made);
     let path = format!("/api/v1/tokens/{}/try", alice.id);
-    let cases: [(&[&str], &[(usize, &str)]); 6] = [
+    type Expected<'a> = &'a [(usize, &'a str)]; // by the number of the call: refused, or what is missing
+    let cases: [(&[&str], Expected<'_>); 6] = [
         (&[".*/rest/api/2/issue/JRA.*"], &[(1, "yes"), (2, "yes")]),
         (&["[get].*"], &[(2, "yes"), (3, "yes")]),
         (&[".*/issue/.*[QueryParam::fields==all]"], &[(0, "query"), (1, "query"), (2, "yes"), (3, "query")]),

@@ -186,7 +186,7 @@ pub(crate) mod tests {
     }
 
     /// Asserts that both statements of a page go along this index: no scan of the table, no sorting.
-    async fn assert_plan<E: Searched>(db: &DatabaseConnection, search: &Search<E>, index: &str) {
+    pub(crate) async fn assert_plan<E: Searched>(db: &DatabaseConnection, search: &Search<E>, index: &str) {
         let place = Some(Place { at: 7, id: 7 });
         for (after, last) in [(None, None), (place, None), (None, place), (place, place)] {
             let rows = plan(db, search.rows(after, last, 100).build(DbBackend::Sqlite)).await;

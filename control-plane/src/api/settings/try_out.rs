@@ -10,9 +10,7 @@ use crate::api::openapi::ChangeRefusals;
 use crate::api::tokens;
 use crate::api::trial::{self, SiteBody, TrialView};
 use crate::permission::{Action, Whose};
-use crate::store::calls::Column;
-use crate::store::search::Search;
-use crate::trial::Plan;
+use crate::trial::{Plan, calls_of};
 use axum::Json;
 use axum::extract::State;
 use policy::restrictions::Set;
@@ -82,7 +80,7 @@ pub(crate) async fn try_out(
     let plan = Plan {
         settings,
         restrictions: token.clone().zip(restrictions),
-        search: Search::new([(Column::Token, token)], [], None, None),
+        search: calls_of(token, None),
         last: trial::last(last)?,
         site: site.read()?,
         no_override: assume_no_override,

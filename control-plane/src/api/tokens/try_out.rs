@@ -8,9 +8,7 @@ use crate::api::input::{Body, Segment};
 use crate::api::openapi::ChangeRefusals;
 use crate::api::trial::{self, SiteBody, TrialView};
 use crate::permission::{Action, Whose};
-use crate::store::calls::Column;
-use crate::store::search::Search;
-use crate::trial::Plan;
+use crate::trial::{Plan, calls_of};
 use axum::Json;
 use axum::extract::State;
 use policy::restrictions::Set;
@@ -59,12 +57,12 @@ pub(crate) async fn try_out(
     let restrictions = Set::parse(&restrictions).map_err(ApiError::InvalidRestrictions)?;
     let all = caller.may(Action::ListCalls, Whose::Others).is_ok();
     // Their own calls alone, as in the audit: what was before was somebody else of the same name.
-    let (user, from) = if all { (None, None) } else { (Some(caller.user.name.clone()), Some(caller.user.created_at)) };
+    let user_from = (!all).then(|| (caller.user.name.clone(), caller.user.created_at));
     let id = token.public_id;
     let plan = Plan {
         settings: None,
         restrictions: Some((id.clone(), restrictions)),
-        search: Search::new([(Column::Token, Some(id)), (Column::User, user)], [], from, None),
+        search: calls_of(Some(id), user_from),
         last: trial::last(last)?,
         site: site.read()?,
         no_override: assume_no_override,

@@ -535,6 +535,23 @@ fn s9_what_was_refused_may_have_been_refused_for_ever() {
 }
 
 #[test]
+fn s9_what_was_refused_may_have_been_on_behalf_of_somebody_whom_the_backend_knows() {
+    let keys = keys(false);
+    let present = settings(&[json!({ "ip_rules": ["10.0.0.0/8"] })]);
+    let listed = json!({ "on_behalf_of": "listed", "on_behalf_of_callers": ["alice"] });
+    let changed = settings(&[json!({ "identity": "credential" }), listed]);
+    let refused = call("/rest/x", "ip_not_allowed");
+    let party = party(&refused, [alice(&[]).held(), alice(&[]).held()], true, users(&keys));
+    let tried = Trial::new(&present, &changed, &keys, false).judge(&refused, &party, &Site::default());
+    assert_eq!(
+        (tried.refuses, tried.admits),
+        (Answer::No, Answer::Undecidable),
+        "alice herself has no credential there"
+    );
+    assert_eq!(tried.missing, [Missing::Header]);
+}
+
+#[test]
 fn s9_a_path_that_the_site_does_not_protect_is_judged_below_every_context() {
     let admitted = call("/jira/rest/api/2/issue", ADMITTED);
     let addresses = json!({ "ip_rules": ["10.0.0.0/8"] });
