@@ -14,6 +14,7 @@ mod plain_json;
 mod proxies;
 mod settings;
 pub(crate) mod tokens;
+mod trial;
 mod users;
 
 use crate::App;
@@ -47,12 +48,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(tokens::import::import))
         .routes(routes!(tokens::rotate::rotate))
         .routes(routes!(tokens::secret::secret))
+        .routes(routes!(tokens::try_out::try_out))
         .routes(routes!(tokens::show::show, tokens::edit::edit, tokens::delete::delete))
         .routes(routes!(explain::explain))
         .routes(routes!(settings::show::show, settings::change::change))
         .routes(routes!(settings::history::history))
         .routes(routes!(settings::version::show))
         .routes(routes!(settings::restore::restore))
+        .routes(routes!(settings::try_out::try_out))
         .routes(routes!(audit::list::list))
         .routes(routes!(audit::list::export))
         .routes(routes!(audit::calls::list))

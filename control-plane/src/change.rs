@@ -10,8 +10,8 @@
 //! it waited for its turn, the caller's token may have been revoked, or the caller deleted. Once it has begun, nothing may
 //! drop it by accident: the API runs every request to its end, even if its client has gone.
 
-mod reveal;
 mod import;
+mod reveal;
 mod settings;
 mod token;
 mod upkeep;

@@ -9,6 +9,7 @@ mod listing;
 mod proxy;
 mod settings;
 mod token;
+mod trial;
 mod user;
 
 pub(crate) use audit::Audit;

@@ -25,6 +25,7 @@ mod server;
 mod sign_in;
 mod store;
 mod tls;
+mod trial;
 mod usage;
 
 use clap::Parser as _;

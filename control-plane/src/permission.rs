@@ -47,8 +47,12 @@ actions! {
     EditToken = "token.edit",
     RotateToken = "token.rotate",
     DeleteToken = "token.delete",
+    /// Other restrictions, on the calls that were made with it.
+    TryToken = "token.try",
     ShowSettings = "settings.show",
     ChangeSettings = "settings.change",
+    /// Other settings, on the calls that were made.
+    TrySettings = "settings.try",
     ShowBackendCredential = "backend_credential.show",
     SetBackendCredential = "backend_credential.set",
     ListProxies = "proxy.list",
@@ -113,6 +117,7 @@ pub(crate) fn permit(role: Role, action: Action, whose: Whose) -> Option<Permit>
             | Action::ImportTokens
             | Action::ShowSettings
             | Action::ChangeSettings
+            | Action::TrySettings
             | Action::ShowBackendCredential
             | Action::SetBackendCredential
             | Action::ListProxies
@@ -130,6 +135,7 @@ pub(crate) fn permit(role: Role, action: Action, whose: Whose) -> Option<Permit>
             | Action::EditToken
             | Action::RotateToken
             | Action::DeleteToken
+            | Action::TryToken
             | Action::ListCalls,
             Role::User,
         ) => whose == Whose::Own,
@@ -160,8 +166,10 @@ mod tests {
         token.edit               -    -    yes    -         yes    yes\n\
         token.rotate             -    -    yes    -         yes    yes\n\
         token.delete             -    -    yes    -         yes    yes\n\
+        token.try                -    -    yes    -         yes    yes\n\
         settings.show            -    -    -      -         yes    yes\n\
         settings.change          -    -    -      -         yes    yes\n\
+        settings.try             -    -    -      -         yes    yes\n\
         backend_credential.show  -    -    -      -         yes    yes\n\
         backend_credential.set   -    -    -      -         yes    yes\n\
         proxy.list               -    -    -      -         yes    yes\n\

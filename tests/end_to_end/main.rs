@@ -30,6 +30,7 @@
 //! | `tokens` | lists by filters, deletion by the same, rotation, standard mode, pruning, repeated creations (M5, S7, U8) |
 //! | `imported_tokens` | tokens from elsewhere: as before while they stand, never a password while they are remembered (M6, U8) |
 //! | `import` | tokens taken over from elsewhere, by file: all or none, or line by line (M6) |
+//! | `trial` | trying settings and restrictions on the calls that were made: what is said comes true (S9) |
 //! | `edits` | edits from the version that was read (`ETag`, `If-Match`), and within what a creation may be (S1, S8) |
 //! | `clients` | those that nobody here wrote: curl, two Python packages for Jira and Confluence, Newman |
 //! | `explain` | an explanation is what Envoy does, of thousands of requests; and tells nobody of others' tokens (M9) |
@@ -51,8 +52,8 @@ mod facades;
 mod feed;
 mod guards;
 mod identity;
-mod imported_tokens;
 mod import;
+mod imported_tokens;
 mod load;
 mod local_stack;
 mod management;
@@ -68,6 +69,7 @@ mod settings_history;
 mod signing_in;
 mod tls;
 mod tokens;
+mod trial;
 mod usage;
 mod using_a_token;
 mod vm_faults;

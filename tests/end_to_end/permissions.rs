@@ -45,8 +45,10 @@ fn row(operation: &str, scene: &Scene<'_>) -> Option<(&'static str, String, Valu
         "rotate_token" => ("token.rotate", plain(), json!({})),
         "delete_token" => ("token.delete", plain(), nothing),
         "delete_tokens" => ("token.delete", format!("?owner={subject}"), nothing),
+        "try_token" => ("token.try", plain(), json!({ "restrictions": ["/rest/.*"] })),
         "show_settings" | "show_settings_version" | "list_settings_versions" => ("settings.show", plain(), nothing),
         "change_settings" => ("settings.change", plain(), json!({ "expiry_warning_days": [number % 365 + 1] })),
+        "try_settings" => ("settings.try", plain(), json!({ "settings": { "log_calls": false } })),
         "restore_settings" => ("settings.change", plain(), json!({ "version": 0 })),
         "show_backend_credential" | "show_shared_backend_credential" => ("backend_credential.show", plain(), nothing),
         "set_backend_credential" | "set_shared_backend_credential" => {

@@ -3,8 +3,10 @@
 use super::settings::LockOut;
 use crate::change::ChangeError;
 use crate::sign_in::SignInError;
+use crate::trial::TrialError;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
+
 use axum::response::{IntoResponse, Response};
 use policy::DenyReason;
 use policy::problem::{Fault, Place, Problem};
@@ -311,6 +313,15 @@ impl IntoResponse for ApiError {
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         response.extensions_mut().insert(self.told());
         response
+    }
+}
+
+impl From<TrialError> for ApiError {
+    fn from(error: TrialError) -> Self {
+        match error {
+            TrialError::Busy => Self::Busy,
+            other => Self::Internal(Box::new(other)),
+        }
     }
 }
 

@@ -190,11 +190,16 @@ pub(crate) fn limit(wanted: Option<u64>) -> Result<u64, ApiError> {
 
 /// The same for a list that has so many on a page if nobody says otherwise, and so many at most.
 pub(crate) fn limit_within(wanted: Option<u64>, usual: u64, most: u64) -> Result<u64, ApiError> {
+    limit_of("limit", wanted, usual, most)
+}
+
+/// The same under another name.
+pub(crate) fn limit_of(field: &str, wanted: Option<u64>, usual: u64, most: u64) -> Result<u64, ApiError> {
     let limit = wanted.unwrap_or(usual);
     if (1..=most).contains(&limit) {
         Ok(limit)
     } else {
-        Err(ApiError::BadRequest(format!("limit must be 1 to {most}.")))
+        Err(ApiError::BadRequest(format!("{field} must be 1 to {most}.")))
     }
 }
 

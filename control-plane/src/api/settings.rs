@@ -6,6 +6,7 @@ mod lock_out;
 pub(crate) mod restore;
 mod schema;
 pub(crate) mod show;
+pub(crate) mod try_out;
 pub(crate) mod version;
 
 pub(crate) use lock_out::LockOut;

@@ -12,6 +12,7 @@ pub(crate) mod rotate;
 pub(crate) mod rows;
 pub(crate) mod secret;
 pub(crate) mod show;
+pub(crate) mod try_out;
 pub(crate) mod validity;
 
 pub(crate) use make::{mint, public_id};

@@ -2,7 +2,7 @@
 
 use super::client::Api;
 use super::listing::{Limit, list};
-use super::{CommandError, Query, answered, text};
+use super::{CommandError, Query, answered, text, trial};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
@@ -25,6 +25,20 @@ pub(crate) enum Settings {
         values: Vec<(String, String)>,
         #[command(flatten)]
         force: Force,
+        #[command(flatten)]
+        api: Api,
+    },
+    /// Try settings on the last calls: which of them would be refused?
+    #[command(after_help = format!("{}\n{TRY_EXAMPLES}", trial::ANSWERS_HELP))]
+    Try {
+        /// NAME=VALUE, as for `settings set`.
+        #[arg(required = true, value_parser = assignment, value_name = "NAME=VALUE")]
+        values: Vec<(String, String)>,
+        /// Only on calls with the token with this id.
+        #[arg(long, value_name = "ID")]
+        token: Option<String>,
+        #[command(flatten)]
+        calls: trial::Calls,
         #[command(flatten)]
         api: Api,
     },
@@ -73,6 +87,13 @@ Examples:
   tokengate settings set 'expiry_warning_days=[14,7,1]' help_url=null
   tokengate settings set ip_rules=[] --force";
 
+const TRY_EXAMPLES: &str = "
+Examples:
+  tokengate settings try ip_rules=10.0.0.0/8 ip_rules=192.0.2.7
+  tokengate settings try token_schemes=basic --last 10000 --json
+  tokengate settings try passwords=disabled password_exempt_paths=/rest/public/ \\
+      --context-path /jira";
+
 impl Settings {
     /// Does it.
     pub(crate) fn run(&self) -> Result<ExitCode, CommandError> {
@@ -83,6 +104,11 @@ impl Settings {
                 change(api, Method::PATCH, "/api/v1/settings", force, &body, |answer| {
                     body.as_object().into_iter().flatten().map(|(name, _)| line(name, &answer[name])).collect()
                 })
+            }
+            Self::Try { values, token, calls, api } => {
+                let mut body = Map::from_iter([("settings".into(), patch(values)?)]);
+                body.extend(token.iter().map(|token| ("token".into(), json!(token))));
+                trial::try_out(api, "/api/v1/settings/try", body, calls)
             }
             Self::History { version: Some(version), limit: _, api } => {
                 let path = format!("/api/v1/settings/history/{version}");

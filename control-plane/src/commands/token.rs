@@ -5,6 +5,7 @@ mod delete;
 mod filter;
 mod import;
 mod list;
+mod try_out;
 
 use super::CommandError;
 use std::process::ExitCode;
@@ -26,6 +27,9 @@ pub(crate) enum Token {
     /// Edit a token. In secure mode tokens stay as they were made.
     #[command(after_help = create::EDIT_HELP)]
     Edit(create::Edit),
+    /// Try other restrictions of a token on the last calls with it: which of them would be refused?
+    #[command(after_help = try_out::HELP)]
+    Try(try_out::Try),
     /// Put a new token in the place of one, and print it: this once.
     #[command(after_help = create::ROTATE_HELP)]
     Rotate(create::Rotate),
@@ -53,6 +57,7 @@ impl Token {
             Self::Create(command) => command.run(),
             Self::Import(command) => command.run(),
             Self::Edit(command) => command.run(),
+            Self::Try(command) => command.run(),
             Self::Rotate(command) => command.run(),
             Self::Secret(command) => command.run(),
             Self::Revoke(command) => command.run(),

@@ -164,12 +164,12 @@ impl<E: Searched> Search<E> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use sea_orm::{ConnectionTrait as _, DbBackend, QueryTrait as _, Statement};
     use sea_orm_migration::MigratorTrait as _;
 
-    async fn database() -> (DatabaseConnection, tempfile::TempDir) {
+    pub(crate) async fn database() -> (DatabaseConnection, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("test.db");
         let db = crate::store::connect(&file, 1, "-2048").await.unwrap();
@@ -179,14 +179,14 @@ mod tests {
         (crate::store::connect(&file, 1, "-2048").await.unwrap(), directory)
     }
 
-    async fn plan(db: &DatabaseConnection, mut statement: Statement) -> String {
+    pub(crate) async fn plan(db: &DatabaseConnection, mut statement: Statement) -> String {
         statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
         let rows = db.query_all_raw(statement).await.unwrap();
         rows.iter().map(|row| row.try_get::<String>("", "detail").unwrap()).collect::<Vec<_>>().join("; ")
     }
 
     /// Asserts that both statements of a page go along this index: no scan of the table, no sorting.
-    async fn assert_plan<E: Searched>(db: &DatabaseConnection, search: &Search<E>, index: &str) {
+    pub(crate) async fn assert_plan<E: Searched>(db: &DatabaseConnection, search: &Search<E>, index: &str) {
         let place = Some(Place { at: 7, id: 7 });
         for (after, last) in [(None, None), (place, None), (None, place), (place, place)] {
             let rows = plan(db, search.rows(after, last, 100).build(DbBackend::Sqlite)).await;

@@ -80,11 +80,65 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// The text that [`Escaped`] wrote so; `None` where that cannot be known: some of it may have been cut or left out, or was
+/// no UTF-8.
+pub fn unescaped(escaped: &str) -> Option<String> {
+    if escaped.contains(['…', char::REPLACEMENT_CHARACTER]) {
+        return None;
+    }
+    let (mut text, mut rest) = (String::with_capacity(escaped.len()), escaped.chars());
+    while let Some(character) = rest.next() {
+        text.push(match character {
+            '\\' => match rest.next()? {
+                '0' => '\0',
+                't' => '\t',
+                'r' => '\r',
+                'n' => '\n',
+                'u' => {
+                    let digits = rest.as_str().strip_prefix('{')?.split_once('}')?.0;
+                    let _ = rest.nth(digits.len().saturating_add(1));
+                    char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
+                }
+                itself @ ('\\' | '\'' | '"') => itself,
+                _ => return None,
+            },
+            other => other,
+        });
+    }
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
+    use proptest::prelude::*;
     use std::string::ToString as _;
+
+    proptest! {
+        #[test]
+        fn s9_what_is_read_back_is_what_was_written(
+            bytes in prop_oneof![
+                any::<std::vec::Vec<u8>>(),
+                "([a-z/'\"\\\\\u{301}\u{1b}…]|tgt_|\\PC){0,8}".prop_map(|text| text.into_bytes()),
+                "[a-z]{298,302}".prop_map(|text| text.into_bytes()),
+            ],
+        ) {
+            let read = unescaped(&Escaped(&bytes).to_string());
+            prop_assert!(read.is_none_or(|text| text.as_bytes() == bytes));
+        }
+
+        #[test]
+        fn s9_whatever_was_written_whole_is_read_back(text in "[ -~\t\n\u{1b}éß\u{301}]{0,60}") {
+            prop_assume!(!text.contains("tgt_"));
+            prop_assert_eq!(unescaped(&Escaped(text.as_bytes()).to_string()), Some(text));
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = unescaped(&text);
+        }
+    }
 
     #[test]
     fn attack_a_name_that_writes_a_log_line_of_its_own() {

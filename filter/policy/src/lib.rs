@@ -64,6 +64,7 @@ pub mod shard;
 mod site;
 mod time;
 pub mod token;
+pub mod trial;
 pub mod usage;
 
 pub use address::IpRule;

@@ -149,6 +149,33 @@ impl Set {
     }
 }
 
+impl Set {
+    /// What can be said of a request of which neither query nor body is known: for whoever looks at calls that were made
+    /// (S9). What it says for certain, [`Self::judge`] says whatever query and body are.
+    pub fn foresee(&self, method: &[u8], path: &[u8]) -> Foreseen {
+        let Ok(path) = core::str::from_utf8(path) else {
+            return Foreseen::NothingHolds;
+        };
+        let (mut work, mut foreseen) = (Work::default(), Foreseen::NothingHolds);
+        for restriction in &self.restrictions {
+            if restriction.allows(method) && restriction.path.matches(path, &mut work) {
+                if restriction.suffixes().is_empty() {
+                    return Foreseen::Holds;
+                }
+                let (query, body) = match foreseen {
+                    Foreseen::DependsOn { query, body } => (query, body),
+                    Foreseen::Holds | Foreseen::NothingHolds => (false, false),
+                };
+                foreseen = Foreseen::DependsOn {
+                    query: query || restriction.looks_at_query(),
+                    body: body || restriction.looks_at_body(),
+                };
+            }
+        }
+        foreseen
+    }
+}
+
 impl PartialEq for Set {
     fn eq(&self, other: &Self) -> bool {
         self.restrictions == other.restrictions
@@ -195,6 +222,22 @@ pub enum Outcome {
     BadQuery,
     /// Some line would hold but for a field that cannot be read, and no other does: 403 `body_unreadable` (L5).
     BodyUnreadable,
+}
+
+/// What a set says of a request before anybody has seen its query and body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreseen {
+    /// It may be made, whatever they are.
+    Holds,
+    /// It may not, whatever they are.
+    NothingHolds,
+    /// That depends on one of them, or on both.
+    DependsOn {
+        /// Some line that may hold looks at the query.
+        query: bool,
+        /// Some line that may hold looks at the body.
+        body: bool,
+    },
 }
 
 impl Outcome {

@@ -154,7 +154,8 @@ settings! {
     facades: Vec<Facade> = [Facade::ApiTokens, Facade::Resolution, Facade::Extender].into(),
 }
 
-const BODY_LIMIT_MAX: Number<1024, 1_048_576> = match Number::new(1_048_576) {
+/// The most that `body_limit` can be.
+pub(crate) const BODY_LIMIT_MAX: Number<1024, 1_048_576> = match Number::new(1_048_576) {
     Some(number) => number,
     None => unreachable!(),
 };
