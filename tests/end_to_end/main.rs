@@ -34,6 +34,7 @@
 //! | `edits` | edits from the version that was read (`ETag`, `If-Match`), and within what a creation may be (S1, S8) |
 //! | `clients` | those that nobody here wrote: curl, two Python packages for Jira and Confluence, Newman |
 //! | `explain` | an explanation is what Envoy does, of thousands of requests; and tells nobody of others' tokens (M9) |
+//! | `moving` | the guide for those who come from another product does what it says |
 //! | `facades` | scripts that were written for other products work unchanged (M1 to M4) |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
@@ -57,6 +58,7 @@ mod imported_tokens;
 mod load;
 mod local_stack;
 mod management;
+mod moving;
 mod openapi;
 mod paths;
 mod permissions;
