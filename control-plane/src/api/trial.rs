@@ -129,7 +129,9 @@ struct TriedCallView {
     actor: Option<String>,
     /// The token (its id); `null`: a password.
     token: Option<String>,
+    /// As the audit has it, as the path is.
     method: Option<String>,
+    /// Without the query, which the audit does not keep.
     path: Option<String>,
     address: Option<String>,
     /// What became of it when it was made.
