@@ -56,7 +56,10 @@ fn the_steps_of_the_guide_do_what_they_say_and_no_script_breaks() {
     world.wait_until_told();
     assert_eq!(issue().status, 200);
     eventually("the call is in the audit", || {
-        run(&block("--outcome passed")).lines().any(|line| line.contains("alice") && line.contains("JRA-1")).then_some(())
+        run(&block("--outcome passed"))
+            .lines()
+            .any(|line| line.contains("alice") && line.contains("JRA-1"))
+            .then_some(())
     });
 
     // 4: the tokens; alice's by the hash that she sends.
