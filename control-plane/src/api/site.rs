@@ -41,7 +41,7 @@ impl SiteBody {
                 "site: a list must have at most {PREFIXES_MAX} prefixes, each of at most {PREFIX_LEN_MAX} bytes."
             )));
         }
-        site.check().map_err(|error| ApiError::BadRequest(format!("site: {error}.")))?;
+        site.check().map_err(|error| ApiError::BadRequest(format!("site.{error}.")))?;
         Ok(site)
     }
 }
