@@ -198,27 +198,28 @@ fn attack_m1_all_tokens_of_the_last_sysadmin_stay_however_many_changes_it_would_
 #[test]
 fn attack_m1_a_thief_who_goes_on_creating_tokens_while_all_are_deleted_has_none_afterwards() {
     let world = World::start_without_proxy();
-    world.create_user("alice");
-    let stolen = world.new_token(&json!({ "label": "stolen", "owner": "alice" }));
-    let create = || world.control_call(Method::POST, TOKENS).bearer(&stolen).json(&json!({ "label": "kept" })).send();
-    let all_of_alice = "/rest/de.resolution.apitokenauth/latest/user/token/deleteAllFor/alice";
-    let is_over = AtomicBool::new(false);
-    let deleted = thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| while !is_over.load(Ordering::Relaxed) && create().status == 200 {});
-        }
-        eventually("the thief is at work", || (live(&world, "alice").parse::<u32>().ok()? > 20).then_some(()));
-        let deleted = world.as_admin(Method::DELETE, all_of_alice).send();
-        is_over.store(true, Ordering::Relaxed);
-        deleted
-    });
-    assert_like(&deleted, 200, "true");
-    assert_eq!(
-        live(&world, "alice"),
-        "0",
-        "what was made before the deletion is deleted, and nothing can be made after it"
-    );
-    create().assert_refused(401, "token_deleted");
+    for (user, all_of_the_user) in [
+        ("alice", "/rest/de.resolution.apitokenauth/latest/user/token/deleteAllFor/alice"),
+        ("bob", "/api/v1/tokens?owner=bob"),
+    ] {
+        world.create_user(user);
+        let stolen = world.new_token(&json!({ "label": "stolen", "owner": user }));
+        let create =
+            || world.control_call(Method::POST, TOKENS).bearer(&stolen).json(&json!({ "label": "kept" })).send();
+        let is_over = AtomicBool::new(false);
+        let deleted = thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| while !is_over.load(Ordering::Relaxed) && create().status == 200 {});
+            }
+            eventually("the thief is at work", || (live(&world, user).parse::<u32>().ok()? > 20).then_some(()));
+            let deleted = world.as_admin(Method::DELETE, all_of_the_user).send();
+            is_over.store(true, Ordering::Relaxed);
+            deleted
+        });
+        assert_eq!(deleted.status, 200, "{}", deleted.text);
+        assert_eq!(live(&world, user), "0", "{all_of_the_user}: made before, it is deleted; after it, none is made");
+        create().assert_refused(401, "token_deleted");
+    }
 }
 
 #[test]
