@@ -146,8 +146,12 @@ impl Filter {
 
     /// Finds at most so many of those whose numbers are higher than this one: those that came since.
     pub(crate) async fn since(&self, db: &impl ConnectionTrait, newest: i64, most: usize) -> Result<Vec<i64>, DbErr> {
-        let later = self.matching().select_only().column(Column::Id).filter(column(Column::Id).gt(newest));
-        later.limit(u64::try_from(most).unwrap_or(u64::MAX)).into_tuple().all(db).await
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        self.later(newest).limit(most).into_tuple().all(db).await
+    }
+
+    fn later(&self, newest: i64) -> Select<Entity> {
+        self.matching().select_only().column(Column::Id).filter(column(Column::Id).gt(newest))
     }
 
     /// The whole condition at once, for tokens that are picked by their numbers.
