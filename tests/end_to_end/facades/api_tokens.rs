@@ -209,7 +209,13 @@ fn attack_m1_a_thief_who_goes_on_creating_tokens_while_all_are_deleted_has_none_
         let is_over = AtomicBool::new(false);
         let deleted = thread::scope(|scope| {
             for _ in 0..16 {
-                scope.spawn(|| while !is_over.load(Ordering::Relaxed) && create().status == 200 {});
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        if create().status != 200 {
+                            break;
+                        }
+                    }
+                });
             }
             eventually("the thief is at work", || (live(&world, user).parse::<u32>().ok()? > 20).then_some(()));
             let deleted = world.as_admin(Method::DELETE, all_of_the_user).send();
