@@ -59,6 +59,12 @@ impl ActiveModelBehavior for ActiveModel {}
 /// Characters of a public id: 80 random bits, hexadecimal. (A number of a token has fewer.)
 pub(crate) const PUBLIC_ID_LEN: usize = 20;
 
+/// The highest number of a token, whether it is deleted or not; 0: there is none.
+pub(crate) async fn newest(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
+    let newest = Entity::find().select_only().column(Column::Id).order_by_desc(Column::Id);
+    Ok(newest.into_tuple().one(db).await?.unwrap_or_default())
+}
+
 /// The token with this public id, and its owner, deleted or not: in one statement, since every call asks.
 pub(crate) async fn with_owner(
     db: &impl ConnectionTrait,

@@ -182,7 +182,7 @@ impl Liberal {
         let facade = || Facade::ALL.iter().any(|facade| below(facade.prefix()));
         match area {
             Area::Open | Area::Ready => !protected && !control_plane && !facade(),
-            Area::Protected => protected && !control_plane && !self.drops_names,
+            Area::Protected => protected && !control_plane && !facade() && !self.drops_names,
             Area::Facade(facade) => below(facade.prefix()) && !control_plane && !self.drops_names,
             Area::ControlPlane => control_plane && !self.drops_names,
         }
@@ -412,6 +412,10 @@ mod tests {
             "/API/v1/users", // the proxy would route this to the backend
             "/rest/PAT/latest/tokens",
             "/rest/pat;x/latest/tokens",
+            "/rest/pat./latest/tokens", // a facade's, to whoever drops the dot: not the backend's in another spelling
+            "/rest/pat:x/latest/tokens",
+            "/rest/p\u{ff41}t/latest/tokens",
+            "/rest/extender/1.0/tokenTools%20/get",
             "/x/..;/api/v1/users",
             "/a%255cb/%252e%252e/rest/t", // decoded twice, and a backslash is no separator
             "/a%2fb/..;/rest/t",          // parameters cut, slashes left encoded

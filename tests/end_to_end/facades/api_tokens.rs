@@ -3,6 +3,8 @@
 use super::{assert_like, world_with_facades};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use tests::{World, basic, eventually};
 
 const TOKENS: &str = "/rest/api-tokens/latest/";
@@ -191,6 +193,39 @@ fn attack_m1_all_tokens_of_the_last_sysadmin_stay_however_many_changes_it_would_
     assert_like(&world.as_admin(Method::DELETE, ALL).send(), 204, "");
     assert_eq!((live(&world, "admin"), live(&world, "zoe")), ("0".into(), "1".into()));
     world.control_call(Method::DELETE, ALL).bearer(&zoes).send().assert_refused(409, "last_sysadmin_token");
+}
+
+#[test]
+fn attack_m1_a_thief_who_goes_on_creating_tokens_while_all_are_deleted_has_none_afterwards() {
+    let world = World::start_without_proxy();
+    for (user, all_of_the_user) in [
+        ("alice", "/rest/de.resolution.apitokenauth/latest/user/token/deleteAllFor/alice"),
+        ("bob", "/api/v1/tokens?owner=bob"),
+    ] {
+        world.create_user(user);
+        let stolen = world.new_token(&json!({ "label": "stolen", "owner": user }));
+        let create =
+            || world.control_call(Method::POST, TOKENS).bearer(&stolen).json(&json!({ "label": "kept" })).send();
+        let is_over = AtomicBool::new(false);
+        let deleted = thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        if create().status != 200 {
+                            break;
+                        }
+                    }
+                });
+            }
+            eventually("the thief is at work", || (live(&world, user).parse::<u32>().ok()? > 20).then_some(()));
+            let deleted = world.as_admin(Method::DELETE, all_of_the_user).send();
+            is_over.store(true, Ordering::Relaxed);
+            deleted
+        });
+        assert_eq!(deleted.status, 200, "{}", deleted.text);
+        assert_eq!(live(&world, user), "0", "{all_of_the_user}: made before, it is deleted; after it, none is made");
+        create().assert_refused(401, "token_deleted");
+    }
 }
 
 #[test]

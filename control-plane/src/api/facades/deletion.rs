@@ -13,40 +13,42 @@ use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryF
 /// Deletes the tokens that a user has, in changes of bounded size, so that others get their turn in between. If nobody
 /// could administer without them, none is deleted. The token with which the caller came is among the last: each change
 /// wants an author whose token works.
+///
+/// Each change looks itself for what is there: whoever goes on creating tokens with a stolen one, until that is deleted, has
+/// none of them afterwards. New tokens have the highest numbers, so the last change meets them.
 pub(super) async fn delete_all_of(app: &App, mut caller: Caller, owner: &users::Model) -> Result<(), ApiError> {
     caller.may(Action::DeleteToken, caller.whose(Some(owner.id)))?;
     let filter = Filter::all_of(Whose::Of(owner.id));
-    let ids = numbers(&app.store.db, &filter, &caller).await?;
-    for (turn, some) in ids.chunks(DELETED_MAX).enumerate() {
+    let own = number_of_own(&app.store.db, &caller).await?;
+    let (mut after, mut is_first) = (None, true);
+    loop {
         let (mut change, now) = caller.begin(&app.store).await?;
         let permit = now.may(Action::DeleteToken, now.whose(Some(owner.id)))?;
-        if turn == 0 {
+        if is_first {
             change.expect_to_do_without_tokens_of(owner).await?;
         }
-        match change.delete_tokens(&permit, &filter, some).await? {
-            0 => change.undo().await?, // somebody else was faster
+        let found = filter.page(change.transaction(), after, DELETED_MAX as u64).await?;
+        let mut ids = found.ids;
+        ids.retain(|id| Some(*id) != own);
+        if found.next.is_none() {
+            ids.extend(own); // unless it is somebody else's: then the filter leaves it alone
+        }
+        match change.delete_tokens(&permit, &filter, &ids).await? {
+            0 => change.undo().await?, // there is none, or somebody else was faster
             _ => change.commit().await?,
         };
-        caller = now;
-    }
-    Ok(())
-}
-
-/// The numbers of the tokens that a filter finds, that of the caller's at the end: eight bytes each, a hundredth of what the
-/// image keeps of a token.
-async fn numbers(db: &impl ConnectionTrait, filter: &Filter, caller: &Caller) -> Result<Vec<i64>, DbErr> {
-    let (mut ids, mut after) = (Vec::new(), None);
-    loop {
-        let found = filter.page(db, after, DELETED_MAX as u64).await?;
-        ids.extend(found.ids);
-        after = found.next;
+        (after, is_first, caller) = (found.next, false, now);
         if after.is_none() {
-            break;
+            return Ok(());
         }
     }
-    if let CameWith::Token(public_id) = &caller.came_with {
-        let own = tokens::Entity::find().filter(tokens::Column::PublicId.eq(public_id)).one(db).await?;
-        ids.sort_by_key(|id| own.as_ref().is_some_and(|own| own.id == *id));
-    }
-    Ok(ids)
+}
+
+/// The number of the token with which the caller came.
+async fn number_of_own(db: &impl ConnectionTrait, caller: &Caller) -> Result<Option<i64>, DbErr> {
+    let CameWith::Token(public_id) = &caller.came_with else {
+        return Ok(None);
+    };
+    let own = tokens::Entity::find().filter(tokens::Column::PublicId.eq(public_id)).one(db).await?;
+    Ok(own.map(|own| own.id))
 }

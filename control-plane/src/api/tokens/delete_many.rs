@@ -9,6 +9,7 @@ use crate::api::input::Params;
 use crate::api::openapi::ChangeRefusals;
 use crate::api::proxies::{Confirmed, confirmed, patience};
 use crate::permission::Action;
+use crate::store::tokens;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -68,9 +69,17 @@ pub(crate) async fn delete_many(
     }
     // Found before the change begins, so that nobody waits while a million tokens are looked at; looked at again in it.
     let (_permit, filter) = params.filters().judge(&app.store.db, &caller, Action::DeleteToken).await?;
-    let (ids, more) = filter.all(&app.store.db, DELETED_MAX).await?;
+    let newest = tokens::newest(&app.store.db).await?;
+    let (mut ids, mut more) = filter.all(&app.store.db, DELETED_MAX).await?;
     let (mut change, caller) = caller.begin(&app.store).await?;
     let (permit, filter) = params.filters().judge(change.transaction(), &caller, Action::DeleteToken).await?;
+    // Those that came in between, too: a thief who goes on creating tokens with a stolen one must not keep any.
+    if !more {
+        let room = DELETED_MAX - ids.len();
+        let since = filter.since(change.transaction(), newest, room + 1).await?;
+        more = since.len() > room;
+        ids.extend(since.into_iter().take(room));
+    }
     let deleted = change.delete_tokens(&permit, &filter, &ids).await?;
     let revision = match deleted {
         0 => change.undo().await?,

@@ -12,7 +12,9 @@ use crate::store::{successor, token_usage};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use sea_orm::sea_query::{Cond, Condition, Expr, ExprTrait as _, Func, LikeExpr, Order, Query, SelectStatement};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait as _, QueryFilter as _, QueryResult, Select};
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, EntityTrait as _, QueryFilter as _, QueryResult, QuerySelect as _, Select,
+};
 use serde::{Deserialize, Serialize};
 
 /// Tokens that are looked at for one page: some ten milliseconds' worth, also where each lies on another page of the disk.
@@ -140,6 +142,16 @@ impl Filter {
             }
         }
         Ok((ids, true))
+    }
+
+    /// Finds at most so many of those whose numbers are higher than this one: those that came since.
+    pub(crate) async fn since(&self, db: &impl ConnectionTrait, newest: i64, most: usize) -> Result<Vec<i64>, DbErr> {
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        self.later(newest).limit(most).into_tuple().all(db).await
+    }
+
+    fn later(&self, newest: i64) -> Select<Entity> {
+        self.matching().select_only().column(Column::Id).filter(column(Column::Id).gt(newest))
     }
 
     /// The whole condition at once, for tokens that are picked by their numbers.

@@ -124,6 +124,11 @@ mod tests {
     fn attack_m6_a_file_without_names_of_columns_is_not_repeated_in_the_error() {
         let error = read(Lines::of_csv, b"sesameopensesame,alice\n").concat();
         assert!(error.contains("must name the columns") && !error.contains("sesame"), "{error}");
+        // Not even if one of its cells happens to be the name of a column.
+        let error = read(Lines::of_csv, b"sesameopensesame,label,alice\n").concat();
+        assert!(error.contains("that there is not") && !error.contains("sesame"), "{error}");
+        let error = read(Lines::of_json, b"{\"label\":\"x\",\"sesameopensesame\":\"alice\"}\n").concat();
+        assert!(error.contains("that there is not") && !error.contains("sesame"), "{error}");
         let error = read(Lines::of_json, b"{\"sesameopensesame\":\"alice\"}\n").concat();
         assert!(error.contains("has none of the fields") && !error.contains("sesame"), "{error}");
     }

@@ -74,10 +74,14 @@ impl Column {
         Self::ALL.map(Self::name).join(", ")
     }
 
-    /// The name of one that there is not, as it is told beside those that there are.
+    /// The name of one that there is not, as it is told beside those that there are: unless it is long enough to be a token,
+    /// as in a file whose first line is one of those with tokens.
     pub(super) fn unknown(name: &str) -> String {
-        let name: String = name.chars().take(40).collect();
-        format!("{name:?}; there are {}", Self::names())
+        let names = Self::names();
+        match name.len() < ChosenValue::IMPORTED_LEN_MIN {
+            true => format!("{name:?}; there are {names}"),
+            false => format!("one of {} characters; there are {names}", name.chars().count()),
+        }
     }
 }
 

@@ -58,6 +58,17 @@ pub(super) async fn plan(db: &DatabaseConnection, select: &SelectStatement) -> S
     lines.iter().map(|line| line.try_get::<String>("", "detail").unwrap() + "\n").collect()
 }
 
+/// It is asked in a change, for which others wait.
+#[tokio::test]
+async fn m5_what_came_since_is_read_from_there_on_and_nothing_before_it() {
+    let db = database().await;
+    for filter in filters() {
+        let plan = plan(&db, filter.later(7).as_query()).await;
+        let first = plan.lines().next().unwrap_or_default();
+        assert!(first.starts_with("SEARCH tokens USING ") && first.contains("rowid>?"), "{filter:?}: {plan}");
+    }
+}
+
 #[tokio::test]
 async fn m5_every_list_reads_the_index_that_drives_it_from_the_cursor_on_and_sorts_nothing() {
     let db = database().await;
