@@ -51,7 +51,7 @@ impl Lines {
         let mut lines = Vec::new();
         match self {
             Self::Csv(table) => table.end(&mut lines)?,
-            Self::Json(json) => json.finish_line(&mut lines),
+            Self::Json(json) => json.end(&mut lines)?,
         }
         Ok(lines)
     }
@@ -118,6 +118,9 @@ mod tests {
             let error = read(Lines::of_csv, file.as_bytes()).concat();
             assert!(error.contains(told), "{file:?}: {error}");
         }
+        for file in ["", "\n \r\n"] {
+            assert_eq!(read(Lines::of_json, file.as_bytes()), ["There is nothing in the file."], "{file:?}");
+        }
     }
 
     #[test]
@@ -168,6 +171,5 @@ mod tests {
         assert_eq!(lines, ["2: has too many cells", "3: label=\"good\" "]);
         let lines = read(Lines::of_json, format!("{{\"label\":\"{long}\"}}\n{{\"label\":\"y\"}}\n").as_bytes());
         assert_eq!(lines, [format!("1: {too_long}"), "2: label=\"y\" ".into()]);
-        let Lines::Json(json) = Lines::of_json() else { panic!() };
     }
 }
