@@ -13,6 +13,7 @@ mod openapi;
 mod plain_json;
 mod proxies;
 mod settings;
+mod site;
 pub(crate) mod tokens;
 mod trial;
 mod users;

@@ -14,6 +14,7 @@ use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::{Body, rfc3339};
 use crate::api::openapi::ChangeRefusals;
+use crate::api::site::SiteBody;
 use crate::store::tokens::stored;
 use answer::Explained;
 use asked::Asked;
@@ -77,21 +78,6 @@ pub(crate) struct ExplainBody {
 pub(crate) enum Scheme {
     Basic,
     Bearer,
-}
-
-/// The part of a proxy's configuration on which a verdict depends.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SiteBody {
-    /// Where the backend lives below the host; empty if nothing is said.
-    #[schema(example = "/jira")]
-    context_path: Option<String>,
-    /// Paths below it on which tokens are accepted, at most 100; `/rest/` if nothing is said.
-    #[schema(max_items = 100, example = json!(["/rest/"]))]
-    protected_prefixes: Option<Vec<String>>,
-    /// Paths of the control plane, at most 100; `/api/v1/` and `/tokengate/` if nothing is said.
-    #[schema(max_items = 100, example = json!(["/api/v1/", "/tokengate/"]))]
-    control_plane_prefixes: Option<Vec<String>>,
 }
 
 /// Explains what becomes of a request with a token: one's own; sysadmins: anyone's.

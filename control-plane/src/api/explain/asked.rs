@@ -1,7 +1,7 @@
 //! What is asked: checked, and in the form in which a proxy would see it.
 
 use super::presented::Presented;
-use super::{ExplainBody, Scheme, SiteBody};
+use super::{ExplainBody, Scheme};
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::input::time;
@@ -88,7 +88,7 @@ impl Asked {
             headers,
             body,
             at: at.map_or_else(|| Ok(clock::now()), |at| time("at", &at))?,
-            site: read_site(site.unwrap_or_default())?,
+            site: site.unwrap_or_default().read()?,
         })
     }
 
@@ -168,25 +168,6 @@ fn read_headers(headers: std::collections::BTreeMap<String, String>) -> Result<V
     Ok(read)
 }
 
-fn read_site(site: SiteBody) -> Result<Site, ApiError> {
-    let SiteBody { context_path, protected_prefixes, control_plane_prefixes } = site;
-    let default = Site::default();
-    let site = Site {
-        context_path: context_path.unwrap_or(default.context_path),
-        protected_prefixes: protected_prefixes.unwrap_or(default.protected_prefixes),
-        control_plane_prefixes: control_plane_prefixes.unwrap_or(default.control_plane_prefixes),
-        identity: default.identity,
-    };
-    let too_long = |texts: &[String]| texts.iter().any(|text| text.len() > PREFIX_LEN_MAX);
-    let too_long = too_long(&site.protected_prefixes) || too_long(&site.control_plane_prefixes);
-    let too_many = site.protected_prefixes.len() > PREFIXES_MAX || site.control_plane_prefixes.len() > PREFIXES_MAX;
-    if too_many || too_long || site.context_path.len() > PREFIX_LEN_MAX {
-        return Err(bad("site must have at most 100 prefixes of each kind, and paths of at most 255 bytes."));
-    }
-    site.check().map_err(|error| ApiError::BadRequest(format!("site.{error}.")))?;
-    Ok(site)
-}
-
 /// A token in the sense of HTTP (RFC 9110, section 5.6.2).
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
@@ -208,10 +189,6 @@ const METHOD_LEN_MAX: usize = 32;
 /// Headers, and bytes of them all with the path: what Envoy takes unless it is told otherwise.
 const HEADERS_MAX: usize = 100;
 const HEADERS_LEN_MAX: usize = 60 * 1024;
-
-/// Prefixes of each kind and their bytes: each is held against the path in several readings.
-const PREFIXES_MAX: usize = 100;
-const PREFIX_LEN_MAX: usize = 255;
 
 #[cfg(test)]
 mod tests {
