@@ -25,7 +25,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::{JoinError, JoinHandle};
 
 /// Calls of one slice: what is read for them at once stays small, and a statement short.
 const SLICE: u64 = 500;
@@ -115,7 +116,7 @@ pub(crate) enum TrialError {
     #[error("another trial is under way")]
     Busy,
     #[error("the trial failed: {0}")]
-    Failed(#[from] tokio::task::JoinError),
+    Failed(#[from] JoinError),
     #[error("the database: {0}")]
     Database(#[from] DbErr),
 }
@@ -125,10 +126,21 @@ pub(crate) async fn run(app: Arc<App>, plan: Plan, by_sysadmin: bool) -> Result<
     static OF_SYSADMINS: Semaphore = Semaphore::const_new(1);
     static OF_OTHERS: Semaphore = Semaphore::const_new(1);
     let places = if by_sysadmin { &OF_SYSADMINS } else { &OF_OTHERS };
-    let _place = places.try_acquire().map_err(|_| TrialError::Busy)?;
+    let place = places.try_acquire().map_err(|_| TrialError::Busy)?;
     let runtime = Handle::current();
-    let trial = tokio::task::spawn_blocking(move || runtime.block_on(judge_all(&app.store, plan)));
-    Ok(trial.await??)
+    Ok(on_a_thread(place, move || runtime.block_on(judge_all(&app.store, plan))).await??)
+}
+
+/// Works on a thread of its own. The place goes with it, since a thread works on when whoever asked has gone: else one
+/// could ask, hang up and ask again, and have as many threads at work as one likes.
+fn on_a_thread<T: Send + 'static>(
+    place: SemaphorePermit<'static>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(move || {
+        let _place = place;
+        work()
+    })
 }
 
 async fn judge_all(store: &Store, plan: Plan) -> Result<Report, DbErr> {
@@ -245,6 +257,18 @@ pub(crate) fn code(would: Would) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::store::search::tests::{assert_plan, database};
+
+    #[tokio::test]
+    async fn attack_s9_whoever_hangs_up_makes_no_room_for_another_trial_before_theirs_has_ended() {
+        static PLACES: Semaphore = Semaphore::const_new(1);
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let place = PLACES.try_acquire().unwrap();
+        let asked = on_a_thread(place, move || ended.recv());
+        drop(asked);
+        assert!(PLACES.try_acquire().is_err(), "the thread still works");
+        end.send(()).unwrap();
+        drop(PLACES.acquire().await.unwrap());
+    }
 
     /// A statement that read the whole table, or sorted it, would take seconds of a connection, and with it keep the log of
     /// the database from being put away.

@@ -6,7 +6,6 @@ use crate::sign_in::SignInError;
 use crate::trial::TrialError;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
-
 use axum::response::{IntoResponse, Response};
 use policy::DenyReason;
 use policy::problem::{Fault, Place, Problem};
@@ -189,8 +188,8 @@ impl ApiError {
                 Told { errors, ..told }
             }
             Self::InvalidTokens { count, faults } => {
-                let lines = if count == 1 { "1 line cannot be".into() } else { format!("{count} lines cannot be") };
-                let told = told(400, "invalid_tokens", &format!("{lines}; no API token was taken over."));
+                let lines = if count == 1 { "1 line".into() } else { format!("{count} lines") };
+                let told = told(400, "invalid_tokens", &format!("{lines} cannot be taken over, so none was."));
                 Told { errors: faults, ..told }
             }
             Self::WouldLockYouOut(reasons) => {

@@ -1,12 +1,9 @@
-//! The part of a proxy's configuration on which a verdict depends, where somebody asks about one: only proxies know theirs.
+//! What the proxies protect, as whoever asks about them says it: to explain a request, or to try a change.
 
 use super::error::ApiError;
 use policy::Site;
 use serde::Deserialize;
 use utoipa::ToSchema;
-
-/// Prefixes of a list: each path is held against each.
-const PREFIXES_MAX: usize = 20;
 
 /// What the proxies protect, as their own configuration says: it is not known here. What is left out is as it is by
 /// default.
@@ -38,13 +35,16 @@ impl SiteBody {
         let most = site.protected_prefixes.len().max(site.control_plane_prefixes.len());
         if most > PREFIXES_MAX || texts().any(|text| text.len() > PREFIX_LEN_MAX) {
             return Err(ApiError::BadRequest(format!(
-                "site: a list must have at most {PREFIXES_MAX} prefixes, each of at most {PREFIX_LEN_MAX} bytes."
+                "site must have lists of at most {PREFIXES_MAX} prefixes, each of at most {PREFIX_LEN_MAX} bytes."
             )));
         }
         site.check().map_err(|error| ApiError::BadRequest(format!("site.{error}.")))?;
         Ok(site)
     }
 }
+
+/// Prefixes of a list: each path is held against each.
+const PREFIXES_MAX: usize = 20;
 
 /// Bytes of a prefix: longer ones could not be told apart in a record, which holds 300 characters of a path.
 const PREFIX_LEN_MAX: usize = 255;

@@ -80,10 +80,12 @@ fn m3_a_token_is_made_works_is_listed_and_deleted() {
     assert_like(&listed, 200, &expected);
     assert_eq!(listed.headers["content-type"], "application/json");
     let all = get(&world, &world.admin_token(), "");
-    let (first, unused) = (begin("", "admin", "first start"), test.replace(r#""counter":<number>"#, r#""counter":0"#));
+    // How often the sysadmin has come meanwhile, and how much of that is counted by now, is open.
+    let (first, used) =
+        (begin("", "admin", "first start"), test.replace(r#""counter":<number>"#, r#""counter":<any>"#));
     let expected = expected
         .replace(r#""total":2"#, r#""total":3"#)
-        .replace("\"tokens\":[", &format!("\"tokens\":[{first}{unused},"))
+        .replace("\"tokens\":[", &format!("\"tokens\":[{first}{used},"))
         .replace(&others, &begin("admin", "alice", "test"));
     assert_like(&all, 200, &expected);
 

@@ -22,7 +22,7 @@ pub(crate) struct Import {
     /// Only look whether it could be done.
     #[arg(long)]
     dry_run: bool,
-    /// Leave out the lines that cannot be.
+    /// Leave out the lines that cannot be taken over.
     #[arg(long)]
     keep_going: bool,
     #[command(flatten)]
@@ -39,7 +39,8 @@ enum Format {
 }
 
 pub(super) const HELP: &str = "\
-Columns, in any order; all but the first three may be missing or empty:
+Columns, in any order; token (or sha256), label and owner (or unbound) are
+needed, the others may be missing or empty:
   token         the token as scripts have it, 12 to 512 characters; or
   sha256        the hexadecimal SHA-256 of it
   label         what it is for
@@ -51,8 +52,8 @@ Columns, in any order; all but the first three may be missing or empty:
   ip_ranges     addresses, networks, ranges; commas between them
   restrictions  lines; a newline, \\n or <br> between them
 Without an end a token lasts as long as the settings allow. At most 200,000
-lines and 256 MiB at a time. Import users first. Lines that cannot be are
-named, and make the exit code 1; no token is ever repeated.
+lines and 256 MiB at a time. Import users first. Lines that cannot be taken
+over are named, and make the exit code 1; no token is ever repeated.
 
 Example:
   cat >tokens.csv <<END
@@ -103,10 +104,15 @@ fn told(as_json: bool, (status, answer): (StatusCode, Value), dry_run: bool) -> 
     for error in errors {
         eprintln!("{}", fault(error));
     }
-    let what = if dry_run { "could be taken over; nothing was changed" } else { "were taken over" };
-    let left_out = if refused == 0 { String::new() } else { format!("; {refused} lines were left out") };
-    answered(as_json, &answer, |_| format!("{created} tokens {what}{left_out}\n"))?;
+    let what = if dry_run { "to take over; nothing was changed" } else { "taken over" };
+    let left_out = if refused == 0 { String::new() } else { format!("; left out: {}", counted(refused, "line")) };
+    answered(as_json, &answer, |_| format!("{} {what}{left_out}\n", counted(created, "token")))?;
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How many there are of a thing.
+fn counted(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// A file on its way. It is checked as it comes, and sent no faster: so what is sent shows how far it has come.

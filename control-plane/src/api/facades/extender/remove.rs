@@ -4,10 +4,8 @@ use super::{Done, NumberOrText};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::facades::is_called;
+use crate::api::facades::delete_one;
 use crate::api::input::Body;
-use crate::api::tokens::find_where;
-use crate::permission::Action;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
@@ -24,10 +22,6 @@ pub(super) async fn remove(
     caller: Caller,
     Body(Which { id: NumberOrText(id) }): Body<Which>,
 ) -> Result<Json<Done<()>>, ApiError> {
-    let is_it = is_called(&id)?;
-    let (mut change, caller) = caller.begin(&app.store).await?;
-    let (permit, token, owner) = find_where(change.transaction(), &caller, Action::DeleteToken, is_it).await?;
-    change.delete_token(&permit, token, owner.as_ref()).await?;
-    change.commit().await?;
+    delete_one(&app, caller, &id).await?;
     Ok(Json(Done::new(None)))
 }

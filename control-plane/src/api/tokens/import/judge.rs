@@ -117,9 +117,20 @@ impl Judge {
 impl Fit {
     /// What becomes of the row.
     pub(super) fn token(self, row: Row) -> TokenToImport {
-        let Row { line: _, public_id, hash, label, owner: _, valid_from, wanted: _, read_only, .. } = row;
-        let Row { ip_ranges, restrictions, recoverable, .. } = row;
         let Self { owner, expires_at } = self;
+        let Row {
+            line: _,
+            public_id,
+            hash,
+            label,
+            owner: _,
+            valid_from,
+            wanted: _,
+            read_only,
+            ip_ranges,
+            restrictions,
+            recoverable,
+        } = row;
         TokenToImport {
             public_id,
             hash,

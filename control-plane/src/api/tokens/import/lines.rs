@@ -51,7 +51,7 @@ impl Lines {
         let mut lines = Vec::new();
         match self {
             Self::Csv(table) => table.end(&mut lines)?,
-            Self::Json(json) => json.finish_line(&mut lines),
+            Self::Json(json) => json.end(&mut lines)?,
         }
         Ok(lines)
     }
@@ -117,6 +117,9 @@ mod tests {
         ] {
             let error = read(Lines::of_csv, file.as_bytes()).concat();
             assert!(error.contains(told), "{file:?}: {error}");
+        }
+        for file in ["", "\n \r\n"] {
+            assert_eq!(read(Lines::of_json, file.as_bytes()), ["There is nothing in the file."], "{file:?}");
         }
     }
 

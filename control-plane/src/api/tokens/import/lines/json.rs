@@ -2,6 +2,7 @@
 
 use super::super::row::{Cell, Column, Wrong};
 use super::{LINE_LEN_MAX, Line};
+use crate::api::error::ApiError;
 use crate::api::plain_json;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -14,11 +15,13 @@ pub(crate) struct JsonLines {
     number: u64,
     /// The line is too long: the rest of it is passed over.
     overflow: bool,
+    /// Some line says something.
+    is_something: bool,
 }
 
 impl Default for JsonLines {
     fn default() -> Self {
-        Self { line: Zeroizing::new(Vec::with_capacity(LINE_LEN_MAX)), number: 1, overflow: false }
+        Self { line: Zeroizing::new(Vec::with_capacity(LINE_LEN_MAX)), number: 1, overflow: false, is_something: false }
     }
 }
 
@@ -37,7 +40,16 @@ impl JsonLines {
         }
     }
 
-    pub(super) fn finish_line(&mut self, lines: &mut Vec<Line>) {
+    /// The last line needs no end. An empty file is refused as an empty table is: a program that failed has written it.
+    pub(super) fn end(&mut self, lines: &mut Vec<Line>) -> Result<(), ApiError> {
+        self.finish_line(lines);
+        match self.is_something {
+            true => Ok(()),
+            false => Err(ApiError::BadRequest("There is nothing in the file.".into())),
+        }
+    }
+
+    fn finish_line(&mut self, lines: &mut Vec<Line>) {
         let begin = if self.number == 1 { self.line.strip_prefix(b"\xef\xbb\xbf") } else { None };
         let line = begin.unwrap_or(&self.line).trim_ascii();
         let cells = match std::mem::take(&mut self.overflow) {
@@ -46,6 +58,7 @@ impl JsonLines {
             false => Some(object(line).and_then(|Object(fields)| columns_and(fields))),
         };
         self.line.zeroize(); // it stays as large as it is
+        self.is_something |= cells.is_some();
         lines.extend(cells.map(|cells| Line { number: self.number, cells }));
     }
 }

@@ -137,7 +137,7 @@ fn columns_of(names: &[Zeroizing<String>]) -> Result<Vec<Column>, ApiError> {
     let wrong = |sentence: String| Err(ApiError::BadRequest(format!("The first line of the file {sentence}.")));
     let known: Vec<Option<Column>> = names.iter().map(|name| Column::named(name)).collect();
     if known.iter().all(Option::is_none) {
-        return wrong(format!("must name the columns: {}", Column::names()));
+        return wrong(format!("must name the columns, with commas in between: {}", Column::names()));
     }
     let mut columns = Vec::new();
     for (name, column) in names.iter().zip(known) {
