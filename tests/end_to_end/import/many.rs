@@ -62,8 +62,8 @@ fn m6_given_100_000_tokens_when_they_are_imported_then_memory_is_bounded_others_
     println!("{changes} changes of others meanwhile; {} MiB more", more >> 20);
     // Of each token the proxies are to know some 700 bytes (`make bench`), twice while these are spread anew.
     assert!(more < 140 << 20, "{} MiB more", more >> 20);
-    // One each in between two batches.
-    assert!(changes >= MANY / 500 / 2, "{changes} changes of others in between {} batches", MANY / 500);
+    // In between two batches others have their turn: some of them, however slowly they come.
+    assert!(changes >= MANY / 500 / 10, "{changes} changes of others in between {} batches", MANY / 500);
     assert_eq!(world.rows("select count(*) from audit where action = 'token.import'"), [MANY.to_string()]);
 
     eventually_within(std::time::Duration::from_secs(60), "the proxy has it in force", || {

@@ -58,13 +58,13 @@ over are named, and make the exit code 1; no token is ever repeated.
 Example:
   cat >tokens.csv <<END
   token,label,owner,expires_at,restrictions
-  token0987654321,backup script,alice,2027-06-30T00:00:00Z,
-  qt3sumg4gd8r47n98tcnmuarnfufviog,board,bob@example.org,,[get].*/rest/api/2/issue/JRA.*
+  TOKEN-THAT-ALICE-HAS,backup script,alice,2027-06-30T00:00:00Z,
+  TOKEN-THAT-BOB-HAS,board,bob@example.org,,[get].*/rest/api/2/issue/JRA.*
   END
   tokengate token import tokens.csv --dry-run && tokengate token import tokens.csv
 
 The same as JSON lines:
-  {\"token\":\"token0987654321\",\"label\":\"backup script\",\"owner\":\"alice\"}
+  {\"token\":\"TOKEN-THAT-ALICE-HAS\",\"label\":\"backup script\",\"owner\":\"alice\"}
   {\"sha256\":\"9f86d0…\",\"label\":\"board\",\"owner\":\"bob\",\"restrictions\":[\"[get].*\"]}";
 
 impl Import {
