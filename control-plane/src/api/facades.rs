@@ -15,6 +15,7 @@ mod resolution;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::input::Segment;
 use super::tokens::find_where;
 use super::tokens::make::{Made, Material, Wish, make};
 use crate::App;
@@ -22,6 +23,7 @@ use crate::permission::Action;
 use crate::store::tokens;
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::MethodRouter;
@@ -31,7 +33,6 @@ use sea_orm::sea_query::SimpleExpr;
 use std::sync::Arc;
 
 /// A route of a facade, with a slash at its end and without: some scripts write one, and their product took both.
-#[derive(Clone)]
 struct Route {
     #[cfg_attr(
         not(test),
@@ -84,11 +85,22 @@ fn is_called(id: &str) -> Result<SimpleExpr, ApiError> {
 /// Makes a new token, in a change of its own.
 async fn make_one(app: &App, caller: Caller, mut wish: Wish) -> Result<Made, ApiError> {
     wish.check()?;
-    let material = Material::minted(app)?;
+    let (made, _caller) = make_of(app, caller, wish, Material::minted(app)?).await?;
+    Ok(made)
+}
+
+/// Makes a token of this material, and gives the caller as of then.
+async fn make_of(app: &App, caller: Caller, wish: Wish, material: Material) -> Result<(Made, Caller), ApiError> {
     let (mut change, caller) = caller.begin(&app.store).await?;
     let made = make(&mut change, &caller, wish, material).await?;
     change.commit().await?;
-    Ok(made)
+    Ok((made, caller))
+}
+
+/// Deletes the token in the path, and has nothing to say of it.
+async fn remove(State(app): State<Arc<App>>, caller: Caller, Segment(id): Segment) -> Result<StatusCode, ApiError> {
+    delete_one(&app, caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Deletes the token that a script names.

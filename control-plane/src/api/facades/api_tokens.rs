@@ -9,11 +9,11 @@ mod everyones;
 
 use super::deletion::delete_all_of;
 use super::moment::Moment;
-use super::{Route, delete_one, listing, make_one};
+use super::{Route, listing, make_one, remove};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::{Body, Segment};
+use crate::api::input::Body;
 use crate::api::tokens::make::{Made, Wish, shown_once};
 use crate::api::tokens::of_caller;
 use crate::api::tokens::rows::Row;
@@ -87,11 +87,6 @@ async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, A
         })
     };
     listing::array(app, filter, view).await
-}
-
-async fn remove(State(app): State<Arc<App>>, caller: Caller, Segment(id): Segment) -> Result<StatusCode, ApiError> {
-    delete_one(&app, caller, &id).await?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn remove_all(State(app): State<Arc<App>>, caller: Caller) -> Result<StatusCode, ApiError> {

@@ -4,11 +4,11 @@
 //! What its documents leave open: times are in UTC with milliseconds and `Z`; without `expirationDuration` (days) a token lasts
 //! as long as is allowed; `expiringAt` and `lastAccessedAt` are null where there is none.
 
-use super::{Route, days, delete_one, iso, listing, make_one};
+use super::{Route, days, iso, listing, make_one, remove};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::input::{Body, Segment};
+use crate::api::input::Body;
 use crate::api::tokens::make::{Made, Wish, shown_once};
 use crate::api::tokens::of_caller;
 use crate::api::tokens::rows::Row;
@@ -93,9 +93,4 @@ async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, A
         })
     };
     listing::array(app, filter, view).await
-}
-
-async fn remove(State(app): State<Arc<App>>, caller: Caller, Segment(id): Segment) -> Result<StatusCode, ApiError> {
-    delete_one(&app, caller, &id).await?;
-    Ok(StatusCode::NO_CONTENT)
 }

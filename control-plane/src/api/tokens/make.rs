@@ -162,8 +162,7 @@ pub(crate) struct Material {
 impl Material {
     /// A new token.
     pub(crate) fn minted(app: &App) -> Result<Self, ApiError> {
-        let (secret, _hash) = mint(&app.store.master.hash_keys())?;
-        Ok(Self { imported: false, ..Self::of(app, secret)? })
+        Ok(Self { imported: false, ..Self::of(app, token::mint(*keys::random()?))? })
     }
 
     /// A value that somebody has chosen, or that is a token elsewhere.

@@ -5,9 +5,9 @@ use super::{Done, NumberOrText};
 use crate::App;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
-use crate::api::facades::days;
+use crate::api::facades::{days, make_of};
 use crate::api::input::Body;
-use crate::api::tokens::make::{ChosenValue, ForWhom, Made, Material, Wish, make, shown_once};
+use crate::api::tokens::make::{ChosenValue, ForWhom, Made, Material, Wish, shown_once};
 use crate::api::tokens::rows::Row;
 use crate::api::tokens::validity::Wanted;
 use axum::Json;
@@ -56,9 +56,7 @@ pub(super) async fn create(
         None => Material::minted(&app)?,
         Some(value) => Material::chosen(&app, chosen(&value)?)?,
     };
-    let (mut change, caller) = caller.begin(&app.store).await?;
-    let Made { token, owner, secret } = make(&mut change, &caller, wish, material).await?;
-    change.commit().await?;
+    let (Made { token, owner, secret }, caller) = make_of(&app, caller, wish, material).await?;
     let row = Row { token, owner: owner.map(|owner| owner.name), usage: None };
     let maker = element::makers(&app.store.db, &caller, std::slice::from_ref(&row)).await?.remove(&row.token.public_id);
     let element = Element::new(row, maker, secret.as_ref().map(shown_once))?;
