@@ -1,12 +1,12 @@
 //! Tokens that are taken over from elsewhere, many at a time (M6).
 
-use super::token::{ROWS, stored_ip_ranges};
+use super::token::{ROWS, not_inserted, stored_ip_ranges};
 use super::{Change, ChangeError, expect_permit};
 use crate::permission::{Action, Permit};
 use crate::store::{audit, tokens, users};
 use policy::{IpRule, KeyedHash, Timestamp};
 use sea_orm::ActiveValue::NotSet;
-use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _, SqlErr};
+use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -43,10 +43,7 @@ impl Change<'_> {
                 .iter()
                 .map(|(token, _)| tokens::ActiveModel { id: NotSet, ..token.clone().into_active_model().reset_all() });
             let inserted = tokens::Entity::insert_many(inserted).exec_without_returning(&self.transaction).await;
-            inserted.map_err(|error| match error.sql_err() {
-                Some(SqlErr::UniqueConstraintViolation(_)) => ChangeError::TokenExists,
-                _ => error.into(),
-            })?;
+            inserted.map_err(not_inserted)?;
             let record = |(token, owner): &(tokens::Model, Option<Arc<users::Model>>)| {
                 let detail = json!({
                     "owner": owner.as_ref().map(|owner| &owner.name), "label": token.label,

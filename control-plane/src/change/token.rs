@@ -7,7 +7,7 @@ use crate::store::{audit, tokens, users};
 use policy::restrictions;
 use policy::{IpRule, KeyedHash, Timestamp};
 use sea_orm::ActiveValue::{self, NotSet, Set};
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait as _, DbErr, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, SqlErr,
@@ -290,10 +290,7 @@ impl Change<'_> {
             recoverable: Set(new.recoverable),
         };
         let inserted = tokens::Entity::insert(row).exec_with_returning(&self.transaction).await;
-        let token = inserted.map_err(|error| match error.sql_err() {
-            Some(SqlErr::UniqueConstraintViolation(_)) => ChangeError::TokenExists,
-            _ => error.into(),
-        })?;
+        let token = inserted.map_err(not_inserted)?;
         Ok((token, owner))
     }
 
@@ -306,11 +303,10 @@ impl Change<'_> {
             .filter(tokens::Column::OwnerId.eq(owner.id))
             .filter(tokens::Column::DeletedAt.is_null());
         // Mostly there are few enough, whether expired or not.
-        if held.clone().count(&self.transaction).await? < u64::from(most.get()) {
+        if held.count(&self.transaction).await? < u64::from(most.get()) {
             return Ok(());
         }
-        let ends = tokens::Column::ExpiresAt;
-        let mut held = held.filter(ends.is_null().or(ends.gt(tokens::stored(self.now))));
+        let mut held = tokens::held_by(owner.id, self.now);
         if let Some(id) = in_place_of {
             held = held.filter(tokens::Column::Id.ne(id));
         }
@@ -325,6 +321,14 @@ impl Change<'_> {
             return Err(ChangeError::LastSysadminToken);
         }
         Ok(())
+    }
+}
+
+/// Why a token could not be inserted.
+pub(super) fn not_inserted(error: DbErr) -> ChangeError {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => ChangeError::TokenExists,
+        _ => error.into(),
     }
 }
 

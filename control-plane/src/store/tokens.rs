@@ -9,7 +9,7 @@ use policy::{
     Addresses, Binding, IpRule, KeyedHash, Owner, RestrictionsRecord, Scope, Timestamp, TokenRecord, TokenState,
 };
 use sea_orm::entity::prelude::*;
-use sea_orm::{QueryOrder as _, QuerySelect as _, Select};
+use sea_orm::{ExprTrait as _, QueryOrder as _, QuerySelect as _, Select};
 
 /// A token. A deleted one stays until it is forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -87,6 +87,12 @@ pub(crate) async fn has_copies(db: &impl ConnectionTrait, owner_id: i64, ids: &[
     let own = Entity::find().select_only().column(Column::Id).filter(Column::Id.is_in(ids.iter().copied()));
     let copied = own.filter(Column::OwnerId.eq(owner_id)).filter(Column::Recoverable.is_not_null());
     Ok(copied.limit(1).into_tuple::<i64>().one(db).await?.is_some())
+}
+
+/// Tokens of an owner that count against the most that a user may hold (S8): those that are there, and have not ended by now.
+pub(crate) fn held_by(owner_id: i64, now: Timestamp) -> Select<Entity> {
+    let there = Entity::find().filter(Column::OwnerId.eq(owner_id)).filter(Column::DeletedAt.is_null());
+    there.filter(Column::ExpiresAt.is_null().or(Column::ExpiresAt.gt(stored(now))))
 }
 
 /// Tokens that are there and ended before then, those first that ended first.

@@ -115,10 +115,8 @@ pub(crate) async fn import(
         (false, true) => some(&app, caller, spool, &mut refused).await?,
         (false, false) => all(&app, caller, spool).await?,
     };
-    let Refused { count, mut faults } = refused;
-    faults.sort_by_key(|(line, _)| *line);
-    let errors = faults.into_iter().map(|(_, fault)| fault).collect();
-    Ok(Json(ImportedTokens { created, refused: count, dry_run: params.dry_run, errors }))
+    let (refused, errors) = refused.in_order();
+    Ok(Json(ImportedTokens { created, refused, dry_run: params.dry_run, errors }))
 }
 
 fn lines_of(headers: &HeaderMap) -> Result<Lines, ApiError> {
@@ -209,12 +207,19 @@ impl Refused {
         }
         good
     }
+
+    /// How many there are, and what is wrong with the first of them, in the order of the lines.
+    fn in_order(self) -> (usize, Vec<Fault>) {
+        let Self { count, mut faults } = self;
+        faults.sort_by_key(|(line, _)| *line);
+        (count, faults.into_iter().map(|(_, fault)| fault).collect())
+    }
 }
 
 impl From<Refused> for ApiError {
-    fn from(Refused { count, mut faults }: Refused) -> Self {
-        faults.sort_by_key(|(line, _)| *line);
-        Self::InvalidTokens { count, faults: faults.into_iter().map(|(_, fault)| fault).collect() }
+    fn from(refused: Refused) -> Self {
+        let (count, faults) = refused.in_order();
+        Self::InvalidTokens { count, faults }
     }
 }
 

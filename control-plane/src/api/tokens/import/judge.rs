@@ -4,7 +4,7 @@
 use super::row::{Column, Row, Wrong};
 use crate::api::error::ApiError;
 use crate::change::TokenToImport;
-use crate::store::tokens::{self, stored};
+use crate::store::tokens;
 use crate::store::users;
 use policy::{KeyedHash, Settings, Timestamp};
 use sea_orm::sea_query::ExprTrait as _;
@@ -100,14 +100,7 @@ impl Judge {
         };
         let room = match self.room.get(&owner) {
             Some(room) => *room,
-            None => {
-                let ends = tokens::Column::ExpiresAt;
-                let held = tokens::Entity::find()
-                    .filter(tokens::Column::OwnerId.eq(owner))
-                    .filter(tokens::Column::DeletedAt.is_null())
-                    .filter(ends.is_null().or(ends.gt(stored(self.now))));
-                u64::from(most.get()).saturating_sub(held.count(db).await?)
-            }
+            None => u64::from(most.get()).saturating_sub(tokens::held_by(owner, self.now).count(db).await?),
         };
         self.room.insert(owner, room.saturating_sub(1));
         Ok(room > 0)
