@@ -122,7 +122,8 @@ impl Credential {
     /// Reads all values of `Authorization` that a request carries.
     ///
     /// Proxies join repeated headers with a comma, so a comma that begins a second Basic or Bearer credential counts
-    /// as a second header: otherwise a backend that takes the last one would see a credential that nobody judged.
+    /// as a second header: otherwise a backend that takes the last one would see a credential that nobody judged. What is
+    /// no scheme (RFC 9110) is no foreign one either: frameworks that strip such bytes would read another credential.
     pub fn read<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Self {
         let Some(value) = values.next() else {
             return Self::None;
@@ -134,16 +135,16 @@ impl Credential {
         if value.is_empty() {
             return Self::None;
         }
-        if value.split(|byte| *byte == b',').skip(1).any(begins_basic_or_bearer) {
-            return Self::Unreadable;
-        }
         let (scheme, rest) = split_scheme(value);
-        if scheme.eq_ignore_ascii_case(b"basic") {
+        if holds_second_credential(value) {
+            Self::Unreadable
+        } else if scheme.eq_ignore_ascii_case(b"basic") {
             Self::read_basic(rest)
         } else if scheme.eq_ignore_ascii_case(b"bearer") {
             Self::read_bearer(rest)
-        } else if begins_with_scheme(scheme) {
-            // `Basic:`, `BasicYWx…`: some backends look at the first letters alone, and take the rest for a password.
+        } else if begins_basic_or_bearer(value) || !scheme.iter().all(is_token_byte) {
+            // `Basic:`, `BasicYWx…`, a no-break space before it: some backends look at the first letters alone, or strip
+            // what is before them, and take the rest for a password.
             Self::Unreadable
         } else {
             Self::Foreign
@@ -238,19 +239,60 @@ fn split_scheme(value: &[u8]) -> (&[u8], &[u8]) {
     (scheme, parts.next().unwrap_or_default().trim_ascii())
 }
 
-fn begins_with_scheme(word: &[u8]) -> bool {
+/// A byte of a scheme's name (`token` of RFC 9110, section 5.6.2).
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}
+
+/// Whether the first word begins with the name of a scheme of ours, whatever bytes that are no letters stand before it.
+fn begins_basic_or_bearer(text: &[u8]) -> bool {
+    let letters = text.iter().position(u8::is_ascii_alphabetic).unwrap_or(text.len());
+    let word = text.get(letters..).unwrap_or_default();
     [b"basic".as_slice(), b"bearer"]
         .iter()
         .any(|scheme| word.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
-/// Whether what follows a comma is a second credential: proxies join repeated headers with one.
-fn begins_basic_or_bearer(piece: &[u8]) -> bool {
-    let piece = piece.trim_ascii_start();
-    [b"basic".as_slice(), b"bearer"].iter().any(|scheme| {
-        let begins = piece.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-        begins && !piece.get(scheme.len()).is_some_and(u8::is_ascii_alphanumeric)
-    })
+/// Whether a second Basic or Bearer credential stands behind a comma, by which proxies join repeated headers. What stands in
+/// a quoted string, such as a realm, is none; a quote that nothing closes quotes nothing.
+fn holds_second_credential(value: &[u8]) -> bool {
+    let mut quoted = Quoted::No;
+    let mut outside = Vec::new();
+    for (index, byte) in value.iter().enumerate() {
+        quoted = match (quoted, byte) {
+            (Quoted::No, b'"') if index > 0 && value.get(index.saturating_sub(1)) == Some(&b'=') => Quoted::Yes,
+            (Quoted::Yes, b'"') => Quoted::No,
+            (Quoted::Yes, b'\\') => Quoted::Escaped,
+            (Quoted::Escaped, _) => Quoted::Yes,
+            (quoted, _) => quoted,
+        };
+        if *byte == b',' && quoted == Quoted::No {
+            outside.push(index);
+        }
+    }
+    let pieces = |commas: &[usize]| commas.iter().any(|comma| is_second_credential(value.get(*comma..).unwrap_or_default()));
+    if quoted == Quoted::No {
+        return pieces(&outside);
+    }
+    value.split(|byte| *byte == b',').skip(1).any(is_second_credential)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quoted {
+    No,
+    Yes,
+    Escaped,
+}
+
+/// Whether what follows a comma is a credential: the name of a scheme of ours, and a space, or nothing.
+fn is_second_credential(piece: &[u8]) -> bool {
+    let piece = piece.strip_prefix(b",").unwrap_or(piece);
+    let piece = piece.split(|byte| *byte == b',').next().unwrap_or_default();
+    let letters = piece.iter().position(u8::is_ascii_alphabetic).unwrap_or(piece.len());
+    let word = piece.get(letters..).unwrap_or_default();
+    let end = word.iter().position(|byte| !is_token_byte(byte));
+    let ends = end.and_then(|end| word.get(end)).is_none_or(|next| matches!(next, b' ' | b'\t'));
+    begins_basic_or_bearer(piece) && ends
 }
 
 /// The standard alphabet; padding may be missing, as some clients leave it out. Anything laxer (other alphabets, line
@@ -303,7 +345,26 @@ mod tests {
         ] {
             assert_eq!(read(&[joined.as_bytes()]), Credential::Unreadable, "{joined}");
         }
-        assert_eq!(read(&[b"Digest username=\"a\", realm=\"b\", basics=1"]), Credential::Foreign);
+        for foreign in [
+            "Digest username=\"a\", realm=\"b\", basics=1",
+            "Digest username=\"a\", realm=\"Intranet, basic area\", uri=\"/\"",
+            r#"Digest realm="a \", basic b", uri="/, bearer x""#,
+            "Digest basic=\"1\", bearer=2",
+            "Negotiate YIIbasicBearerbasic+/bearer==",
+            "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu/s3/aws4_request, SignedHeaders=host;range, Signature=fe5f",
+            "OAuth realm=\"x\", oauth_token=\"kkk\"",
+        ] {
+            assert_eq!(read(&[foreign.as_bytes()]), Credential::Foreign, "{foreign}");
+        }
+        for joined in [
+            "Foo \", Basic YTpi\"",
+            "Foo a=\"x, Basic YTpi",
+            "Foo a=\"x\\\", Basic YTpi",
+            "Foo a=\"x\", \u{a0}Basic YTpi",
+            "Foo a=\"x\",\"Basic YTpi\"",
+        ] {
+            assert_eq!(read(&[joined.as_bytes()]), Credential::Unreadable, "{joined}");
+        }
     }
 
     #[test]
@@ -322,6 +383,20 @@ mod tests {
             }
         }
         assert_eq!(read(&[b"Bas YTpi"]), Credential::Foreign);
+    }
+
+    #[test]
+    fn attack_a_credential_behind_bytes_that_some_frameworks_strip() {
+        for before in [&b"\xa0"[..], b"\x85", b"\xc2\xa0", b"\xe2\x80\x83", b"\"", b"'", b"-", b"=", b"1", b"(", b"\x0b", b"\x1f", b"\xef\xbb\xbf"]
+        {
+            for rest in [&b"Basic YTpi"[..], b"bEARER x", b"Basic:YTpi"] {
+                let value = [before, rest].concat();
+                assert_eq!(read(&[&value]), Credential::Unreadable, "{value:?}");
+            }
+        }
+        for no_scheme in [&b"\xa0Digest x"[..], b"Dig\xa0est x", b"a=b/c==", b"\"Token\" x", b"Token: x", b"(x) y"] {
+            assert_eq!(read(&[no_scheme]), Credential::Unreadable, "{no_scheme:?}");
+        }
     }
 
     #[test]

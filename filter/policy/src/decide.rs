@@ -14,11 +14,11 @@
 //! | more than one credential, or one that cannot be read (U15) | 400 `bad_credentials` |
 //! | more than one `contextUser`, or no name in it (U7) | 400 `bad_context_user` |
 //! | **Is it a token?** a token of ours, whole or not, in a scheme other than Basic and Bearer (U3) | 401 `scheme_not_allowed` |
-//! | it begins like a token of ours, but is mistyped or cut off (D2, U10) | 401 `mistyped_token` |
+//! | it begins like a token of ours, but is mistyped or cut off (D2, U10); the same in Basic where passwords are disabled | 401, 403 `mistyped_token` |
 //! | a token under a scheme that `token_schemes` does not name (U3) | 401 `scheme_not_allowed` |
 //! | its part of the snapshot cannot be read (principle 3) | 503 `snapshot_unreadable` |
 //! | of our format, and nobody's (U10); the same in Basic where passwords are disabled | 401, 403 `unknown_token` |
-//! | a token of ours stands in it, behind a space, in quotes … (U10) | 401 `mistyped_token` |
+//! | a token of ours stands in it, behind a space, in quotes … (U10); the same in Basic where passwords are disabled | 401, 403 `mistyped_token` |
 //! | a token stands where the name belongs (`curl -u TOKEN:`) | 400 `bad_credentials` |
 //! | **No token:** `contextUser` with anything but a token (U7) | 403 `on_behalf_of_refused` |
 //! | `backend_authenticates` is off (U12) | 401 `token_required` |
@@ -33,19 +33,21 @@
 //! | unbound, and `unbound_tokens` are off (U4) | 403 `unbound_tokens_off` |
 //! | `only_admins_create`, no `users_may_use_tokens_created_for_them`, no sysadmin (S5) | 403 `tokens_for_admins_only` |
 //! | restricted or unbound, and for the control plane (M5) | 403 `cannot_manage` |
-//! | restricted, and a header overrides the method (U15) | 400 `method_override` |
+//! | restricted, and a header or a parameter overrides the method (U15) | 400 `method_override` |
 //! | not from one of its own addresses; read-only and not a reading method (L9) | 403 `ip_not_allowed`, `read_only` |
 //! | **On behalf of** another: not allowed to this caller, or with an unbound token; to manage, to nobody but sysadmins (U7) | 403 `on_behalf_of_refused` |
 //! | that user is unknown; suspended; a sysadmin, and the caller is none (U7) | 403 `context_user_unknown`, `context_user_suspended`, `context_user_is_sysadmin` |
 //! | `identity` is `credential`, and none is stored for the user (U6) | 403 `no_backend_credential` |
 //! | **Restricted** by lines, none of which allows the request (L1 to L3) | 403 `restricted` |
+//! | the path, or the query that a line looks at, is longer than 2 kB (L11) | 400 `too_long_to_judge` |
 //! | a line looks at the query, which cannot be read (L4) | 400 `bad_query` |
 //! | a line looks at the body, which is too large; which, or the field in it, cannot be read (L5) | 413 `body_too_large`, 403 `body_unreadable` |
 //! | otherwise | – admitted |
 //!
 //! On the control plane's own paths, which authenticate by themselves, passwords and foreign credentials are not
 //! looked at: what is no token passes, unless an address rule or a `contextUser` is against it.
-//! (`proxy_failure`, 503, is the filter's own: the proxy failed at something it was asked.)
+//! (Two refusals are the filter's own: `proxy_failure`, 503, if the proxy failed at something it was asked, and
+//! `too_many_requests`, 429, for a token whose restrictions take too much of a worker's time.)
 //!
 //! Each row is a [`Rule`], named where it is looked at: so the very same checks also [`explain()`] a verdict.
 
@@ -67,6 +69,7 @@ use crate::settings::{EncodedSlashes, ForeignCredentials, Identity, IpRulesApply
 use crate::token::Shape;
 use crate::{Binding, DenyReason, Owner, Scope, Settings, Timestamp, TokenRecord, TokenState, UserRecord};
 use alloc::boxed::Box;
+use core::cell::Cell;
 use rule::Trace;
 
 /// What becomes of a request.
@@ -85,6 +88,13 @@ pub enum Verdict {
 /// Decides. Same facts, same verdict.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
     judge(facts, &()).unwrap_or_else(Verdict::Deny)
+}
+
+/// The same, with the steps of the judgement that count against the token (L11).
+pub fn decide_counted(facts: &Facts<'_>) -> (Verdict, usize) {
+    let spent = Cell::new(0);
+    let verdict = judge(facts, &spent).unwrap_or_else(Verdict::Deny);
+    (verdict, spent.get())
 }
 
 /// The order of checks. Each step is one method below, and a row or two of the table above.
@@ -181,8 +191,9 @@ impl<'a, T: Trace> Case<'a, T> {
             Found::Nothing | Found::Record(_) => false,
         };
         let (found, shape) = (known.token.record(), Shape::of(secret.expose()));
-        self.refuse_if(Rule::TokenWhole, shape == Shape::Mistyped, DenyReason::MistypedToken)?;
-        let is_token = found.is_some() || shape == Shape::Token;
+        self.refuse_if(Rule::TokenWhole, shape == Shape::Mistyped, self.mistyped_token())?;
+        // Where passwords are disabled, what nobody has in Basic is told so, whatever tokens are accepted under (U10).
+        let is_token = found.is_some() || (shape == Shape::Token && !self.password_is_disabled());
         self.refuse_if(Rule::TokenScheme, is_token && !scheme_is_allowed, DenyReason::SchemeNotAllowed)?;
         self.refuse_if(Rule::SnapshotReadable, nobody_knows, DenyReason::SnapshotUnreadable)?;
         self.trace.at(Rule::TokenKnown);
@@ -193,7 +204,7 @@ impl<'a, T: Trace> Case<'a, T> {
             return Err(self.unknown_token());
         }
         // A space before it, quotes around it: to the backend it would be a failed login.
-        self.refuse_if(Rule::TokenDisguised, request.shows_token(), DenyReason::MistypedToken)?;
+        self.refuse_if(Rule::TokenDisguised, request.shows_token(), self.mistyped_token())?;
         self.no_token_for_a_name().map(|()| None)
     }
 
@@ -208,13 +219,18 @@ impl<'a, T: Trace> Case<'a, T> {
     }
 
     fn unknown_token(&self) -> DenyReason {
-        match &self.facts.request.credential {
-            Credential::Basic { user, .. } if self.password_is_disabled(user) => DenyReason::UnknownTokenNorPassword,
-            _ => DenyReason::UnknownToken,
-        }
+        if self.password_is_disabled() { DenyReason::UnknownTokenNorPassword } else { DenyReason::UnknownToken }
     }
 
-    fn password_is_disabled(&self, user: &[u8]) -> bool {
+    fn mistyped_token(&self) -> DenyReason {
+        if self.password_is_disabled() { DenyReason::MistypedTokenNorPassword } else { DenyReason::MistypedToken }
+    }
+
+    /// Whether it came with Basic, and that may hold no password.
+    fn password_is_disabled(&self) -> bool {
+        let Credential::Basic { user, .. } = &self.facts.request.credential else {
+            return false;
+        };
         let path = self.facts.request.path_below_context();
         self.to == For::Backend && !self.settings.password_is_allowed(user, path)
     }
@@ -230,8 +246,8 @@ impl<'a, T: Trace> Case<'a, T> {
         match &request.credential {
             Credential::Unreadable => Err(DenyReason::BadCredentials),
             Credential::None => Ok(()),
-            Credential::Basic { user, .. } => {
-                self.refuse_if(Rule::PasswordAllowed, self.password_is_disabled(user), DenyReason::PasswordDisabled)
+            Credential::Basic { .. } => {
+                self.refuse_if(Rule::PasswordAllowed, self.password_is_disabled(), DenyReason::PasswordDisabled)
             }
             Credential::Bearer { .. } | Credential::Foreign => {
                 let refused = self.settings.foreign_credentials == ForeignCredentials::Refuse;
@@ -273,7 +289,7 @@ impl<'a, T: Trace> Case<'a, T> {
 
     fn token_may_do_this(&self, token: &TokenRecord) -> Result<(), DenyReason> {
         let Facts { request, known, .. } = self.facts;
-        let overridden = token.is_restricted() && request.overrides_method;
+        let overridden = token.is_restricted() && request.overrides_method();
         self.refuse_if(Rule::MethodOverride, overridden, DenyReason::MethodOverride)?;
         self.refuse_if(Rule::TokenLimits, !token.addresses.allow(known.address), DenyReason::IpNotAllowed)?;
         let writes = token.scope == Scope::ReadOnly && !request.only_reads();
@@ -318,7 +334,10 @@ impl<'a, T: Trace> Case<'a, T> {
         let Facts { request, known, .. } = self.facts;
         self.trace.at(Rule::Restrictions);
         let set = known.restrictions.record().ok_or(DenyReason::SnapshotUnreadable)?;
-        match set.judge(&request.method, &request.path, &request.query, self.facts.readable_body()) {
+        let body = self.facts.readable_body();
+        let (outcome, steps) = set.judge_counted(&request.method, &request.path, &request.query, body);
+        self.trace.spent(steps);
+        match outcome {
             Outcome::Holds => Ok(false),
             Outcome::NeedBody => {
                 let too_large = request.declared_length > Some(u64::from(self.settings.body_limit.get()));
@@ -326,6 +345,10 @@ impl<'a, T: Trace> Case<'a, T> {
                 Ok(true)
             }
             Outcome::NothingHolds => Err(DenyReason::Restricted),
+            Outcome::TooLong => {
+                self.trace.at(Rule::TargetLength);
+                Err(DenyReason::TooLongToJudge)
+            }
             Outcome::BadQuery => {
                 self.trace.at(Rule::QueryReadable);
                 Err(DenyReason::BadQuery)

@@ -15,7 +15,7 @@ macro_rules! reasons {
             pub const ALL: &[Self] = &[$(Self::$reason,)+];
 
             /// The HTTP status: 400 for what cannot be understood, 401 for who is not let in, 403 for what is not
-            /// allowed, 413 for what is too large to be looked at, 503 for what we cannot know.
+            /// allowed, 413 for what is too large to be looked at, 429 for too much of it, 503 for what we cannot know.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$reason => $status,)+ }
             }
@@ -56,6 +56,9 @@ reasons! {
     /// It begins like a token of ours, but its checksum is wrong (D2).
     MistypedToken = 401 "mistyped_token"
         "This looks like an API token with a typing error, or a part of one; copy it again.",
+    /// The same in Basic, where passwords are disabled (U10).
+    MistypedTokenNorPassword = 403 "mistyped_token"
+        "This looks like an API token with a typing error, or a part of one, and passwords are not accepted here.",
     /// The part of the snapshot that is needed cannot be read (principle 3).
     SnapshotUnreadable = 503 "snapshot_unreadable" "The proxy cannot read its list of tokens; try again shortly.",
     /// A token of our format that nobody has (U10).
@@ -92,9 +95,9 @@ reasons! {
     /// A token that is restricted, or bound to nobody, at the control plane (M5).
     CannotManage = 403 "cannot_manage"
         "An API token that is restricted, or belongs to no user, cannot manage tokens or users.",
-    /// A restricted token with a header by which some backends take another method (U15).
+    /// A restricted token with a header or parameter by which some backends take another method (U15).
     MethodOverride = 400 "method_override"
-        "A restricted API token cannot be used with a header that overrides the method; send the method itself.",
+        "A restricted API token cannot be used with a header or parameter that overrides the method; send the method itself.",
     /// A read-only token and a method that may write (L9).
     ReadOnly = 403 "read_only" "This API token may only read: GET, HEAD and OPTIONS.",
     /// The caller may not run requests on behalf of others, or not with this credential (U7).
@@ -111,13 +114,20 @@ reasons! {
         "The administrator has stored no credential with which the backend would let you in.",
     /// No restriction of the token allows this request (L1).
     Restricted = 403 "restricted" "This API token is not meant for this request.",
+    /// The path, or the query that a restriction looks at, is longer than 2 kB (L11).
+    TooLongToJudge = 400 "too_long_to_judge"
+        "A restriction of this API token looks at the path or the query, and that is longer than 2,048 bytes.",
     /// A restriction looks at the query, and that cannot be read (L4).
-    BadQuery = 400 "bad_query" "The query cannot be read: send it as UTF-8, percent-encoded.",
+    BadQuery = 400 "bad_query" "The query cannot be read: send it as UTF-8, percent-encoded, without ';' and control characters.",
     /// A restriction looks at the body, and that, or the field in it, cannot be read (L5).
     BodyUnreadable = 403 "body_unreadable"
         "A restriction of this API token looks at the body: send it as application/json, uncompressed, each field once.",
     /// A restriction looks at the body, and that is beyond `body_limit` (L5).
     BodyTooLarge = 413 "body_too_large" "A restriction of this API token looks at the body, and that is too large.",
+    /// Judging by the restrictions of this token takes more of a worker's time than one token may have (L11). It is no
+    /// rule of [`crate::decide`]: the filter counts for itself.
+    TooManyRequests = 429 "too_many_requests"
+        "The restrictions of this API token take too much of the proxy's time; send fewer requests, or smaller bodies.",
     /// The proxy failed at something the filter asked of it (principle 3).
     ProxyFailure = 503 "proxy_failure" "The proxy failed while judging this request; try again shortly.",
 }
@@ -130,7 +140,7 @@ impl DenyReason {
             400 => 3,
             401 => 16,
             403 => 7,
-            413 => 8,
+            413 | 429 => 8,
             503 => 14,
             _ => 2,
         }
@@ -146,7 +156,7 @@ mod tests {
         for reason in DenyReason::ALL {
             let like = |other: &&DenyReason| (other.code(), other.status()) == (reason.code(), reason.status());
             assert_eq!(DenyReason::ALL.iter().filter(like).count(), 1, "{reason:?}");
-            assert!(matches!(reason.status(), 400 | 401 | 403 | 413 | 503), "{reason:?}");
+            assert!(matches!(reason.status(), 400 | 401 | 403 | 413 | 429 | 503), "{reason:?}");
             assert_ne!(reason.grpc_status(), 2, "{reason:?}");
         }
     }

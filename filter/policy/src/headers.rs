@@ -54,9 +54,6 @@ const RESERVED_PREFIX: &[u8] = b"x-tokengate-";
 /// follow it): nobody's to set.
 const OTHER_PATHS: [&[u8]; 2] = [b"x-original-url", b"x-rewrite-url"];
 
-/// Headers by which a client tells some backends another method than the one that was judged.
-const OTHER_METHODS: [&[u8]; 3] = [b"x-http-method-override", b"x-http-method", b"x-method-override"];
-
 /// The header that names the user on whose behalf the request is to run (U7).
 pub const CONTEXT_USER: &[u8] = b"contextuser";
 
@@ -102,11 +99,6 @@ const TAKEN: [&str; 8] =
     ["authorization", "connection", "content-length", "cookie", "host", "te", "transfer-encoding", "x-request-id"];
 
 const AUTHORIZATION: &[u8] = b"authorization";
-
-/// Whether a header by this name overrides the method for some backend.
-pub(crate) fn overrides_method(name: &[u8]) -> bool {
-    OTHER_METHODS.iter().any(|other| is_like(name, other))
-}
 
 fn is_like(name: &[u8], reserved: &[u8]) -> bool {
     name.len() == reserved.len() && begins_like(name, reserved)

@@ -53,6 +53,7 @@ mod facts;
 pub mod feed;
 pub mod hash;
 pub mod headers;
+mod method_override;
 pub mod path;
 pub mod problem;
 pub mod record;
@@ -68,7 +69,7 @@ pub mod trial;
 pub mod usage;
 
 pub use address::IpRule;
-pub use decide::{Explanation, Grant, Rule, Step, StepOutcome, Verdict, decide, explain, still_stands};
+pub use decide::{Explanation, Grant, Rule, Step, StepOutcome, Verdict, decide, decide_counted, explain, still_stands};
 pub use deny::DenyReason;
 pub use facts::{Facts, Found, Known, Snapshot, Sources};
 pub use hash::{HashKey, HashKeys, KeyedHash};

@@ -46,10 +46,19 @@ impl Reading {
     pub fn of(target: &[u8], site: &Site) -> Result<Self, Ambiguous> {
         let path = without_query(target);
         let area = area_as_it_stands(path, site);
-        let encoded_slash = holds_encoded(path, &[b"%2f"]);
-        if !is_plain(path) {
-            for second_bytes in [SecondBytes::Valid, SecondBytes::Any] {
-                let liberal = Liberal::read(path, second_bytes).ok_or(Ambiguous)?;
+        let plain = is_plain(path);
+        let encoded_slash = !plain && holds_encoded(path, &[b"%2f"]);
+        if !plain {
+            if path.len() > ODD_LEN_MAX {
+                return Err(Ambiguous);
+            }
+            let decoded = percent_decoded(path);
+            let readings: &[SecondBytes] = match decoded.iter().any(|byte| byte.leading_ones() >= 2) {
+                true => &[SecondBytes::Valid, SecondBytes::Any],
+                false => &[SecondBytes::Valid], // nothing that they read differently
+            };
+            for second_bytes in readings {
+                let liberal = Liberal::read(&decoded, *second_bytes).ok_or(Ambiguous)?;
                 if !liberal.agrees(area, site) {
                     return Err(Ambiguous);
                 }
@@ -57,8 +66,8 @@ impl Reading {
         }
         let doubtful = match area {
             Area::Open | Area::Ready => false,
-            Area::Protected | Area::Facade(_) => holds_doubtful_bytes(path),
-            Area::ControlPlane => holds_doubtful_bytes(path) || encoded_slash,
+            Area::Protected | Area::Facade(_) => !plain && holds_doubtful_bytes(path),
+            Area::ControlPlane => !plain && (holds_doubtful_bytes(path) || encoded_slash),
         };
         // Some proxies' own routes compare with regard to case. A path that is the control plane's in one reading and the
         // backend's in the other would carry a token to the backend.
@@ -139,16 +148,20 @@ enum SecondBytes {
 /// Rounds of decoding after which a path that still changes is nobody's honest path.
 const ROUNDS_MAX: usize = 8;
 
+/// Bytes of a path that must be read more than once: what servers take as a request line. It costs a worker some tenths of a
+/// millisecond to read it in all ways, and anybody may send one.
+const ODD_LEN_MAX: usize = 8 * 1024;
+
 impl Liberal {
-    /// `None`: it never stops changing.
-    fn read(path: &[u8], second_bytes: SecondBytes) -> Option<Self> {
-        let mut decoded = path.to_vec();
-        for _ in 0..ROUNDS_MAX {
-            let before = decoded.clone();
-            decoded = in_ascii(&overlong_decoded(&percent_decoded(&decoded), second_bytes)).into_bytes();
-            if decoded == before {
-                return Some(Self::split(&String::from_utf8_lossy(&decoded)));
+    /// Of a path that was percent-decoded once. `None`: it never stops changing.
+    fn read(decoded_once: &[u8], second_bytes: SecondBytes) -> Option<Self> {
+        let mut text = in_ascii(&overlong_decoded(decoded_once, second_bytes));
+        for _ in 1..ROUNDS_MAX {
+            let again = in_ascii(&overlong_decoded(&percent_decoded(text.as_bytes()), second_bytes));
+            if again == text {
+                return Some(Self::split(&text));
             }
+            text = again;
         }
         None
     }
@@ -281,30 +294,40 @@ fn overlong(lead: u8, tail: &[u8], second_bytes: SecondBytes) -> Option<(u8, &[u
 /// read in Unicode.
 fn in_ascii(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
+    if path.is_ascii() {
+        text.extend(path.iter().filter(|byte| !byte.is_ascii_control()).map(|byte| char::from(byte.to_ascii_lowercase())));
+        return text;
+    }
     for character in String::from_utf8_lossy(path).chars().filter(|c| !c.is_control()) {
-        match character {
-            '\u{ff01}'..='\u{ff5e}' => {
-                let ascii = u32::from(character).checked_sub(0xfee0).and_then(char::from_u32);
-                text.extend(ascii.into_iter().flat_map(char::to_lowercase));
-            }
-            '\u{2044}' | '\u{2215}' => text.push('/'),
-            '\u{2216}' => text.push('\\'),
-            '\u{2024}' => text.push('.'),
-            '\u{2025}' => text.push_str(".."),
-            '\u{2026}' => text.push_str("..."),
-            '\u{a0}' | '\u{3000}' => text.push(' '),
-            'ſ' => text.push('s'),
-            'ı' | 'İ' => text.push('i'),
-            'ﬀ' => text.push_str("ff"),
-            'ﬁ' => text.push_str("fi"),
-            'ﬂ' => text.push_str("fl"),
-            'ﬃ' => text.push_str("ffi"),
-            'ﬄ' => text.push_str("ffl"),
-            'ﬅ' | 'ﬆ' => text.push_str("st"),
-            other => text.extend(other.to_lowercase()), // the Kelvin sign among them
-        }
+        push_ascii(character, &mut text);
     }
     text
+}
+
+/// The same for one character.
+pub(crate) fn push_ascii(character: char, text: &mut String) {
+    match character {
+        '\0'..='\u{7f}' => text.push(character.to_ascii_lowercase()),
+        '\u{ff01}'..='\u{ff5e}' => {
+            let ascii = u32::from(character).checked_sub(0xfee0).and_then(char::from_u32);
+            text.extend(ascii.into_iter().flat_map(char::to_lowercase));
+        }
+        '\u{2044}' | '\u{2215}' => text.push('/'),
+        '\u{2216}' => text.push('\\'),
+        '\u{2024}' => text.push('.'),
+        '\u{2025}' => text.push_str(".."),
+        '\u{2026}' => text.push_str("..."),
+        '\u{a0}' | '\u{3000}' => text.push(' '),
+        'ſ' => text.push('s'),
+        'ı' | 'İ' => text.push('i'),
+        'ﬀ' => text.push_str("ff"),
+        'ﬁ' => text.push_str("fi"),
+        'ﬂ' => text.push_str("fl"),
+        'ﬃ' => text.push_str("ffi"),
+        'ﬄ' => text.push_str("ffl"),
+        'ﬅ' | 'ﬆ' => text.push_str("st"),
+        other => text.extend(other.to_lowercase()), // the Kelvin sign among them
+    }
 }
 
 /// What a protected path must not hold: separators in disguise, what ends a string or a path somewhere, and characters in

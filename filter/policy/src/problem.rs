@@ -11,7 +11,7 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 /// The values of `WWW-Authenticate` that go with every 401, one header each.
 pub const CHALLENGES: [&str; 2] = ["Basic realm=\"API token\", charset=\"UTF-8\"", "Bearer realm=\"API token\""];
 
-/// Seconds after which a client may try again when the proxy is not ready.
+/// Seconds after which a client may try again when the proxy is not ready, or when a token has had its share of it.
 pub const RETRY_AFTER_SECONDS: &str = "2";
 
 /// A refusal, told to the caller.
@@ -82,7 +82,7 @@ impl<'a> Problem<'a> {
         let mut headers = alloc::vec![("content-type", CONTENT_TYPE), ("cache-control", "no-store")];
         match self.status {
             401 => headers.extend(CHALLENGES.map(|challenge| ("www-authenticate", challenge))),
-            503 => headers.push(("retry-after", RETRY_AFTER_SECONDS)),
+            429 | 503 => headers.push(("retry-after", RETRY_AFTER_SECONDS)),
             _ => {}
         }
         headers

@@ -2,7 +2,8 @@
 
 use crate::assertion::For;
 use crate::credential::{Credential, SECRET_LEN_MAX, Secret, shows_token};
-use crate::headers::{CONTEXT_USER, overrides_method};
+use crate::headers::CONTEXT_USER;
+use crate::method_override::{overrides_method, parameter_overrides_method};
 use crate::path::{Ambiguous, Area, Reading, below_context, without_query};
 use crate::record::limits::USER_NAME_LEN_MAX;
 use crate::{HashKeys, KeyedHash, Settings, Site};
@@ -17,7 +18,7 @@ pub struct Request {
     /// The values of all headers that carry credentials.
     credential_values: Vec<Secret>,
     pub(crate) context_user: ContextUser,
-    pub(crate) overrides_method: bool,
+    header_overrides_method: bool,
     pub(crate) method: Vec<u8>,
     pub(crate) path: Vec<u8>,
     pub(crate) query: Vec<u8>,
@@ -71,7 +72,7 @@ impl Request {
                 .map(|value| Secret::new(value.to_vec()))
                 .collect(),
             context_user: ContextUser::read(values(CONTEXT_USER)),
-            overrides_method: headers.iter().any(|(name, _)| overrides_method(name.as_ref())),
+            header_overrides_method: headers.iter().any(|(name, _)| overrides_method(name.as_ref())),
             method: values(b":method").next().unwrap_or_default().to_vec(),
             path: path.to_vec(),
             query: target.unwrap_or_default().get(path.len().saturating_add(1)..).unwrap_or_default().to_vec(),
@@ -108,6 +109,13 @@ impl Request {
     /// The path as settings mean one: below the context path, without the query.
     pub(crate) fn path_below_context(&self) -> &[u8] {
         self.path.get(self.below_context..).unwrap_or_default()
+    }
+
+    /// Whether some backend takes the method from a header, or from a parameter of the query.
+    pub(crate) fn overrides_method(&self) -> bool {
+        let mut pairs = self.query.split(|byte| matches!(byte, b'&' | b';'));
+        self.header_overrides_method
+            || pairs.any(|pair| parameter_overrides_method(pair.split(|byte| *byte == b'=').next().unwrap_or_default()))
     }
 
     /// Whether the method only reads (L9).

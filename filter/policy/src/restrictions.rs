@@ -23,6 +23,7 @@
 //! fields of bodies that are not JSON. A restriction of the query says nothing of a form in the body, which some backends
 //! mix into one list with it.
 
+mod alike;
 pub mod explain;
 pub mod grammar;
 mod json;
@@ -32,13 +33,17 @@ mod query;
 mod tests;
 
 pub use grammar::{Restriction, SyntaxError, split};
+pub use pattern::{STEPS_MAX, TARGET_LEN_MAX};
 
+use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::fmt;
-use grammar::{Method, Subject, Suffix};
+use explain::{Finding, Part, Watch};
+use grammar::{METHODS, Method, Subject, Suffix};
 use json::{Fields, Wanted};
-use pattern::Work;
+use pattern::{Pattern, TooCostly, Work};
 use query::Parameters;
 
 /// The restrictions of a token, compiled: at least one.
@@ -51,36 +56,95 @@ pub struct Set {
 }
 
 impl Set {
-    /// Reads restrictions. Each text may hold several, as [`split`] divides them (L6).
+    /// Reads restrictions that are to be saved. Each text may hold several, as [`split`] divides them (L6).
     ///
     /// `None`: there is none, so the token is unrestricted (L1); lines of white space say nothing.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with any of them, in the order of the text. Lines are counted from 1 through all the texts,
-    /// blank ones too.
+    /// blank ones too. If nothing else is wrong, that a proxy could not afford to judge by them (L11): then
+    /// [`SyntaxError::too_costly`].
     pub fn parse(texts: &[impl AsRef<str>]) -> Result<Option<Self>, Vec<SyntaxError>> {
+        let (numbers, set) = Self::read(texts, false)?;
+        match set {
+            Some(set) => match set.over_budget(&numbers) {
+                Some(error) => Err(alloc::vec![error]),
+                None => Ok(Some(set)),
+            },
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a set that was saved, perhaps by an earlier version: its regexes are not checked once more, and it may cost
+    /// more than a judgement can pay for. `None`: it is none.
+    pub fn saved(text: &str) -> Option<Self> {
+        Self::read(&[text], true).ok()?.1
+    }
+
+    /// With the numbers of the lines.
+    fn read(texts: &[impl AsRef<str>], saved: bool) -> Result<(Vec<usize>, Option<Self>), Vec<SyntaxError>> {
         let lines = lines_within_limits(texts).map_err(|error| alloc::vec![error])?;
-        let (mut restrictions, mut errors) = (Vec::new(), Vec::new());
+        let (mut numbers, mut restrictions, mut errors) = (Vec::new(), Vec::new(), Vec::new());
         let mut memory: usize = 0;
         for (number, line) in lines {
-            match Restriction::parse(line, number) {
+            match Restriction::parse(line, number, saved) {
                 Ok(restriction) => {
                     memory = memory.saturating_add(restriction.memory());
+                    numbers.push(number);
                     restrictions.push(restriction);
                 }
                 Err(found) => errors.extend(found),
             }
-            if memory > MEMORY_MAX {
+            if memory > MEMORY_MAX && !saved {
                 errors.push(SyntaxError::of_line(number, TOO_MUCH_MEMORY));
                 break; // what follows would cost as much to compile, and could not be kept
             }
         }
         match (restrictions.is_empty(), errors.is_empty()) {
             (_, false) => Err(errors),
-            (true, true) => Ok(None),
-            (false, true) => Ok(Some(Self::of(restrictions))),
+            (true, true) => Ok((numbers, None)),
+            (false, true) => Ok((numbers, Some(Self::of(restrictions)))),
         }
+    }
+
+    /// Steps that one judgement takes at most, for the costliest method, a path and a query as long as they may be, and
+    /// fields of a body that are as long: of [`STEPS_MAX`].
+    pub fn worst(&self) -> usize {
+        methods().map(|method| self.costs(method).map(|(_, sum)| sum).last().unwrap_or(0)).max().unwrap_or(0)
+    }
+
+    /// Whether a judgement may have too little to spend on all lines. Such a set could be saved once.
+    pub fn is_too_costly(&self) -> bool {
+        self.worst() > STEPS_MAX
+    }
+
+    /// For each line that concerns a method: its index, and the steps of all up to it.
+    fn costs(&self, method: &str) -> impl Iterator<Item = (usize, usize)> {
+        let concerned = self.restrictions.iter().enumerate().filter(move |(_, line)| line.allows(method.as_bytes()));
+        concerned.scan(0usize, |sum, (index, line)| {
+            *sum = sum.saturating_add(line.worst());
+            Some((index, *sum))
+        })
+    }
+
+    /// At which line it is more than a judgement can pay for, and why.
+    fn over_budget(&self, numbers: &[usize]) -> Option<SyntaxError> {
+        methods().find_map(|method| {
+            let (index, sum) = self.costs(method).find(|(_, sum)| *sum > STEPS_MAX)?;
+            let line = self.restrictions.get(index)?;
+            let why = line.patterns().find_map(|pattern| pattern.not_ordinary());
+            let why = why.map_or(Cow::Borrowed(""), |why| {
+                format!(", since it has {why}: without that, a regex costs a small part of this").into()
+            });
+            let reason = format!(
+                "judging would take a proxy too long: {sum} steps for a path of 2 kB by the lines up to this one, and \
+                 {STEPS_MAX} are allowed; this line alone takes {}{why}",
+                line.worst()
+            );
+            let line = numbers.get(index).copied().unwrap_or(1);
+            Some(SyntaxError { line, column: 1, reason: reason.into(), too_costly: true })
+        })
     }
 
     fn of(restrictions: Vec<Restriction>) -> Self {
@@ -111,54 +175,123 @@ impl Set {
     /// The query is read only if it counts: if it cannot be read, but some line holds whatever the query says, then it
     /// holds. If it counts, all of it must be readable. A parameter that we cannot read may be, to the backend, a second
     /// one of the name that is restricted.
+    ///
+    /// It takes at most [`STEPS_MAX`] steps. A line that cannot be paid for does not hold.
     pub fn judge(&self, method: &[u8], path: &[u8], query: &[u8], body: Body<'_>) -> Outcome {
+        self.judge_counted(method, path, query, body).0
+    }
+
+    /// The same, with the steps that count against the token (L11): those of the general engine and of the body.
+    pub fn judge_counted(&self, method: &[u8], path: &[u8], query: &[u8], body: Body<'_>) -> (Outcome, usize) {
         let mut work = Work::default();
-        let Ok(path) = core::str::from_utf8(path) else {
-            return Outcome::NothingHolds;
-        };
-        let mut open = Vec::new();
-        for restriction in &self.restrictions {
-            if restriction.allows(method) && restriction.path.matches(path, &mut work) {
-                if restriction.suffixes().is_empty() {
-                    return Outcome::Holds;
+        let outcome = self.judge_watched(method, path, query, body, &mut work, &mut ());
+        (outcome, work.counted())
+    }
+
+    /// The way of a judgement. Who watches it is told what came of each line, and has all lines looked at that could be.
+    fn judge_watched<W: Watch>(
+        &self,
+        method: &[u8],
+        path: &[u8],
+        query: &[u8],
+        body: Body<'_>,
+        work: &mut Work,
+        watch: &mut W,
+    ) -> Outcome {
+        if path.len() > TARGET_LEN_MAX {
+            return Outcome::TooLong;
+        }
+        let path = core::str::from_utf8(path);
+        let (mut open, mut holds) = (Vec::new(), false);
+        for (index, line) in self.restrictions.iter().enumerate() {
+            if !line.allows(method) {
+                watch.found(index, || Finding::Fails(Part::Method));
+                continue;
+            }
+            match path.map_or(Ok(false), |path| line.path.matches(path, work)) {
+                Err(TooCostly) => watch.found(index, || Finding::TooCostly(Part::Path)),
+                Ok(false) => watch.found(index, || Finding::Fails(Part::Path)),
+                Ok(true) if line.suffixes().is_empty() => {
+                    watch.found(index, || Finding::Holds);
+                    if !W::WATCHES {
+                        return Outcome::Holds;
+                    }
+                    holds = true;
                 }
-                open.push(restriction);
+                Ok(true) => open.push((index, line)),
             }
         }
-        if open.iter().any(|restriction| restriction.looks_at_query()) {
-            let Some(parameters) = Parameters::read(query) else {
-                return Outcome::BadQuery;
-            };
-            open.retain(|restriction| restriction.query_holds(&parameters, &mut work));
-        }
-        if open.is_empty() {
-            return Outcome::NothingHolds;
-        }
-        if open.iter().any(|restriction| !restriction.looks_at_body()) {
+        if holds {
             return Outcome::Holds;
         }
+        if open.iter().any(|(_, line)| line.looks_at_query()) {
+            let parameters = match Parameters::read(query) {
+                _ if query.len() > TARGET_LEN_MAX => Err((Outcome::TooLong, Finding::TooLong as fn(Part) -> Finding)),
+                Some(parameters) => Ok(parameters),
+                None => Err((Outcome::BadQuery, Finding::Unreadable as fn(Part) -> Finding)),
+            };
+            let parameters = match parameters {
+                Ok(parameters) => parameters,
+                Err((outcome, finding)) => {
+                    for (index, line) in open {
+                        if let Some(part) = line.parts().find(|part| matches!(part, Part::QueryParam(_))) {
+                            watch.found(index, || finding(part));
+                        }
+                    }
+                    return outcome;
+                }
+            };
+            open.retain(|(index, line)| {
+                let failing = line.query_fails(&parameters, work);
+                failing.map(|finding| watch.found(*index, || finding)).is_none()
+            });
+        }
+        for (index, _) in open.iter().filter(|(_, line)| !line.looks_at_body()) {
+            watch.found(*index, || Finding::Holds);
+            holds = true;
+        }
+        match (holds, open.is_empty()) {
+            (true, _) => return Outcome::Holds,
+            (false, true) => return Outcome::NothingHolds,
+            (false, false) => {}
+        }
         let bytes = match body {
-            Body::NotYet => return Outcome::NeedBody,
-            Body::None | Body::Unreadable => return Outcome::BodyUnreadable,
-            Body::Bytes(bytes) => bytes,
+            Body::Bytes(bytes) => Some(bytes),
+            Body::NotYet | Body::None | Body::Unreadable => None,
         };
-        let fields = self.wanted.read(bytes);
-        open.iter()
-            .map(|restriction| restriction.body_holds(&fields, &mut work))
-            .fold(Outcome::NothingHolds, Outcome::or)
+        let fields = bytes.map(|bytes| self.wanted.read(bytes, work));
+        let mut outcome = Outcome::NothingHolds;
+        for (index, line) in open {
+            let finding = match &fields {
+                Some(fields) => line.body_finding(fields, work),
+                None => {
+                    let part = line.parts().find(|part| matches!(part, Part::JsonData(_))).unwrap_or(Part::Path);
+                    if body == Body::NotYet { Finding::NeedsBody(part) } else { Finding::Unreadable(part) }
+                }
+            };
+            outcome = outcome.or(match finding {
+                Finding::Holds => Outcome::Holds,
+                Finding::NeedsBody(_) => Outcome::NeedBody,
+                Finding::Unreadable(_) | Finding::TooCostly(_) | Finding::TooLong(_) => Outcome::BodyUnreadable,
+                Finding::Fails(_) | Finding::Spared => Outcome::NothingHolds,
+            });
+            watch.found(index, || finding);
+            if outcome == Outcome::Holds && !W::WATCHES {
+                break;
+            }
+        }
+        outcome
     }
-}
 
-impl Set {
     /// What can be said of a request of which neither query nor body is known: for whoever looks at calls that were made
     /// (S9). What it says for certain, [`Self::judge`] says whatever query and body are.
     pub fn foresee(&self, method: &[u8], path: &[u8]) -> Foreseen {
-        let Ok(path) = core::str::from_utf8(path) else {
+        let Some(path) = core::str::from_utf8(path).ok().filter(|path| path.len() <= TARGET_LEN_MAX) else {
             return Foreseen::NothingHolds;
         };
         let (mut work, mut foreseen) = (Work::default(), Foreseen::NothingHolds);
         for restriction in &self.restrictions {
-            if restriction.allows(method) && restriction.path.matches(path, &mut work) {
+            if restriction.allows(method) && restriction.path.matches(path, &mut work) == Ok(true) {
                 if restriction.suffixes().is_empty() {
                     return Foreseen::Holds;
                 }
@@ -174,6 +307,11 @@ impl Set {
         }
         foreseen
     }
+}
+
+/// All methods that a line can name, and one that none can.
+fn methods() -> impl Iterator<Item = &'static str> {
+    METHODS.into_iter().chain([""])
 }
 
 impl PartialEq for Set {
@@ -218,6 +356,8 @@ pub enum Outcome {
     NeedBody,
     /// It may not: 403 `restricted`.
     NothingHolds,
+    /// The path is too long to be judged, or the query counts and is: 400 (L11).
+    TooLong,
     /// The query counts, and cannot be read: 400 (L4).
     BadQuery,
     /// Some line would hold but for a field that cannot be read, and no other does: 403 `body_unreadable` (L5).
@@ -265,32 +405,63 @@ impl Restriction {
         self.suffixes().iter().any(|suffix| matches!(suffix.subject, Subject::JsonData(_)))
     }
 
-    fn query_holds(&self, parameters: &Parameters<'_>, work: &mut Work) -> bool {
-        self.suffixes().iter().all(|Suffix { subject, pattern }| match subject {
-            Subject::QueryParam(name) => parameters.all(name, |value| pattern.matches(value, work)),
-            Subject::JsonData(_) => true,
+    /// What of the query does not hold.
+    fn query_fails(&self, parameters: &Parameters<'_>, work: &mut Work) -> Option<Finding> {
+        self.suffixes().iter().find_map(|Suffix { subject, pattern }| {
+            let Subject::QueryParam(name) = subject else {
+                return None;
+            };
+            let part = || Part::QueryParam(name.text.clone());
+            let Some(values) = parameters.values(name) else {
+                return Some(Finding::Fails(part()));
+            };
+            values.map(|value| pattern.matches(value, work)).find_map(|matches| match matches {
+                Ok(true) => None,
+                Ok(false) => Some(Finding::Fails(part())),
+                Err(TooCostly) => Some(Finding::TooCostly(part())),
+            })
         })
     }
 
     /// A field that differs weighs more than one that cannot be read: with that one right, the line would still not hold.
-    fn body_holds(&self, fields: &Fields<'_>, work: &mut Work) -> Outcome {
-        let mut outcome = Outcome::Holds;
+    fn body_finding(&self, fields: &Fields<'_>, work: &mut Work) -> Finding {
+        let mut finding = Finding::Holds;
         for Suffix { subject, pattern } in self.suffixes() {
             let Subject::JsonData(name) = subject else {
                 continue;
             };
-            match fields.text(name) {
-                Some(value) if pattern.matches(value, work) => {}
-                Some(_) => return Outcome::NothingHolds,
-                None => outcome = Outcome::BodyUnreadable,
+            let part = || Part::JsonData(name.clone());
+            match fields.text(name).map(|value| pattern.matches(value, work)) {
+                Some(Ok(true)) => {}
+                Some(Ok(false)) => return Finding::Fails(part()),
+                _ if finding != Finding::Holds => {}
+                Some(Err(TooCostly)) => finding = Finding::TooCostly(part()),
+                None => finding = Finding::Unreadable(part()),
             }
         }
-        outcome
+        finding
+    }
+
+    /// Its suffixes, as an explanation names them.
+    fn parts(&self) -> impl Iterator<Item = Part> {
+        self.suffixes().iter().map(|Suffix { subject, .. }| match subject {
+            Subject::QueryParam(name) => Part::QueryParam(name.text.clone()),
+            Subject::JsonData(name) => Part::JsonData(name.clone()),
+        })
+    }
+
+    /// All its regexes.
+    fn patterns(&self) -> impl Iterator<Item = &Pattern> {
+        [&self.path].into_iter().chain(self.suffixes().iter().map(|suffix| &suffix.pattern))
+    }
+
+    /// Steps that it takes at most.
+    fn worst(&self) -> usize {
+        self.patterns().map(Pattern::worst).fold(0, usize::saturating_add)
     }
 
     fn memory(&self) -> usize {
-        let suffixes = self.suffixes().iter().map(|suffix| suffix.pattern.memory());
-        suffixes.fold(self.path.memory(), usize::saturating_add)
+        self.patterns().map(Pattern::memory).fold(0, usize::saturating_add)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::credential::Credential;
 use crate::facts::{Facts, Found};
 use crate::path::Area;
 use crate::request::ContextUser;
+use crate::restrictions::TARGET_LEN_MAX;
 use crate::restrictions::explain::{Finding, Line};
 use crate::token::Shape;
 use crate::{Addresses, Binding, Owner, Scope, Timestamp, TokenRecord, TokenState, UserRecord};
@@ -172,9 +173,9 @@ fn detail(rule: Rule, facts: &Facts<'_>, show: &impl Fn(Timestamp) -> String) ->
             None => "Nobody is known to have come.".into(),
         },
         Rule::MayManage => may_manage(facts).into(),
-        Rule::MethodOverride => match request.overrides_method {
-            true => "A header overrides the method.".into(),
-            false => "No header overrides the method.".into(),
+        Rule::MethodOverride => match request.overrides_method() {
+            true => "A header or a parameter overrides the method.".into(),
+            false => "No header and no parameter overrides the method.".into(),
         },
         Rule::TokenLimits => limits(facts).into(),
         Rule::OnBehalf => match caller(facts) {
@@ -191,7 +192,15 @@ fn detail(rule: Rule, facts: &Facts<'_>, show: &impl Fn(Timestamp) -> String) ->
             Found::NotLookedUp | Found::Nothing | Found::Unreadable => "None is stored that could be used.".into(),
         },
         Rule::Restrictions => "See its lines.".into(),
-        Rule::QueryReadable => "It holds an escape that is none, is no UTF-8, or has too many parameters.".into(),
+        Rule::TargetLength => format!(
+            "The path has {} bytes and the query {}; {TARGET_LEN_MAX} are judged.",
+            request.path.len(),
+            request.query.len()
+        )
+        .into(),
+        Rule::QueryReadable => {
+            "The query has a wrong escape, a `;`, a control character in a name, no UTF-8, or too many parameters.".into()
+        }
         Rule::BodyReadable => match request.declared_length {
             Some(length) => format!("The body has {length} bytes; `body_limit` says how many are looked at.").into(),
             None => "There is no body, or none that can be read.".into(),
@@ -216,7 +225,7 @@ fn why_not(rule: Rule, facts: &Facts<'_>) -> &'static str {
         Rule::OnBehalf | Rule::ContextUserKnown => "There is no contextUser.",
         Rule::BackendCredential => "Backend credentials are not in use, or it is for the control plane.",
         Rule::Restrictions => "The token has no restrictions.",
-        Rule::QueryReadable | Rule::BodyReadable => "No line failed for it.",
+        Rule::TargetLength | Rule::QueryReadable | Rule::BodyReadable => "No line failed for it.",
         _ => "It was not looked at.",
     }
 }

@@ -1,6 +1,6 @@
 //! The rows of the table of checks, and who watches them being looked at.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 /// The rows, in the order of the table at the top of [`super`]: each with its name, and what it refuses.
 macro_rules! rules {
@@ -39,11 +39,11 @@ rules! {
     CredentialReadable = "credential_readable" "more than one credential, or one that cannot be read",
     ContextUserReadable = "context_user_readable" "more than one `contextUser`, or no name in it",
     OtherScheme = "other_scheme" "a token of ours, whole or not, in a scheme other than Basic and Bearer",
-    TokenWhole = "token_whole" "it begins like a token of ours, but is mistyped or cut off",
+    TokenWhole = "token_whole" "it begins like a token of ours, but is mistyped or cut off; the same in Basic where passwords are disabled",
     TokenScheme = "token_scheme" "a token under a scheme that `token_schemes` does not name",
     SnapshotReadable = "snapshot_readable" "its part of the snapshot cannot be read",
     TokenKnown = "token_known" "of our format, and nobody's; the same in Basic where passwords are disabled",
-    TokenDisguised = "token_disguised" "a token of ours stands in it, behind a space, in quotes …",
+    TokenDisguised = "token_disguised" "a token of ours stands in it, behind a space, in quotes …; the same in Basic where passwords are disabled",
     TokenAsName = "token_as_name" "a token stands where the name belongs (`curl -u TOKEN:`)",
     OnBehalfWithoutToken = "on_behalf_without_token" "`contextUser` with anything but a token",
     TokenRequired = "token_required" "`backend_authenticates` is off",
@@ -58,12 +58,13 @@ rules! {
     UnboundOn = "unbound_on" "unbound, and `unbound_tokens` are off",
     AdminsOnly = "admins_only" "`only_admins_create`, no `users_may_use_tokens_created_for_them`, no sysadmin",
     MayManage = "may_manage" "restricted or unbound, and for the control plane",
-    MethodOverride = "method_override" "restricted, and a header overrides the method",
+    MethodOverride = "method_override" "restricted, and a header or a parameter overrides the method",
     TokenLimits = "token_limits" "not from one of its own addresses; read-only and not a reading method",
     OnBehalf = "on_behalf" "on behalf of another: not allowed to this caller, or with an unbound token; to manage, to nobody but sysadmins",
     ContextUserKnown = "context_user_known" "that user is unknown; suspended; a sysadmin, and the caller is none",
     BackendCredential = "backend_credential" "`identity` is `credential`, and none is stored for the user",
     Restrictions = "restrictions" "restricted by lines, none of which allows the request",
+    TargetLength = "target_length" "the path, or the query that a line looks at, is longer than 2 kB",
     QueryReadable = "query_readable" "a line looks at the query, which cannot be read",
     BodyReadable = "body_readable" "a line looks at the body, which is too large; which, or the field in it, cannot be read",
     Admitted = "admitted" "otherwise",
@@ -73,10 +74,21 @@ rules! {
 pub(super) trait Trace {
     /// This rule is being looked at. The last one that was told is the one that decided.
     fn at(&self, rule: Rule);
+
+    /// So many steps were spent that count against the token (L11).
+    fn spent(&self, _steps: usize) {}
 }
 
 impl Trace for () {
     fn at(&self, _: Rule) {}
+}
+
+impl Trace for Cell<usize> {
+    fn at(&self, _: Rule) {}
+
+    fn spent(&self, steps: usize) {
+        self.set(self.get().saturating_add(steps));
+    }
 }
 
 impl Trace for RefCell<alloc::vec::Vec<Rule>> {

@@ -1,11 +1,9 @@
 //! A set of restrictions line by line: whether each holds for a request, and if not, what of it does not.
 //!
-//! It asks the very predicates that [`Set::judge`] asks, in the same order and for the same price, and goes on where that
-//! stops only to say more. A test holds the two against each other. Nothing here decides.
+//! It is the judgement itself, watched ([`Set::judge`] says nothing else), which goes on for that where it could stop. Nothing
+//! here decides.
 
-use super::grammar::{Restriction, Subject, Suffix};
 use super::pattern::Work;
-use super::query::Parameters;
 use super::{Body, Set};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -28,9 +26,14 @@ pub enum Finding {
     Fails(Part),
     /// All that came before holds, but this part looks at something that cannot be read, or is not there.
     Unreadable(Part),
+    /// All that came before holds, but what this part looks at is too long to be judged.
+    TooLong(Part),
+    /// All that came before holds, but a judgement has not enough left to spend on this part.
+    TooCostly(Part),
     /// All that came before holds, and this part needs the body, which has not come.
     NeedsBody(Part),
-    /// What was looked at holds, and the rest is not looked at: another line holds already, or the query cannot be read.
+    /// What was looked at holds, and the rest is not looked at: another line holds already, the query cannot be read, or
+    /// the path is too long.
     Spared,
 }
 
@@ -47,85 +50,39 @@ pub enum Part {
     JsonData(String),
 }
 
-impl Set {
-    /// Says of each line, in their order, what came of it. The arguments are those of [`Set::judge`].
-    pub fn explain(&self, method: &[u8], path: &[u8], query: &[u8], body: Body<'_>) -> Vec<Line> {
-        let mut work = Work::default();
-        let path = core::str::from_utf8(path).ok();
-        let mut findings = Vec::new();
-        for restriction in self.restrictions() {
-            findings.push(if !restriction.allows(method) {
-                Some(Finding::Fails(Part::Method))
-            } else if !path.is_some_and(|path| restriction.path.matches(path, &mut work)) {
-                Some(Finding::Fails(Part::Path))
-            } else {
-                restriction.suffixes().is_empty().then_some(Finding::Holds)
-            });
-        }
-        if !findings.contains(&Some(Finding::Holds)) {
-            self.look_at_query(&mut findings, query, &mut work);
-        }
-        if !findings.contains(&Some(Finding::Holds)) && !findings.iter().any(is_unreadable) {
-            self.look_at_body(&mut findings, body, &mut work);
-        }
-        let lines = self.restrictions().iter().zip(findings);
-        lines.map(|(line, found)| Line { text: line.to_string(), finding: found.unwrap_or(Finding::Spared) }).collect()
-    }
+/// Who is told what comes of each line.
+pub(super) trait Watch {
+    /// Whether anybody watches, so that lines are looked at which make no difference any more.
+    const WATCHES: bool;
 
-    fn look_at_query(&self, findings: &mut [Option<Finding>], query: &[u8], work: &mut Work) {
-        let parameters = Parameters::read(query);
-        for (restriction, finding) in self.open(findings) {
-            let failing = restriction.suffixes().iter().find_map(|Suffix { subject, pattern }| match subject {
-                Subject::JsonData(_) => None,
-                Subject::QueryParam(name) => match &parameters {
-                    None => Some(Finding::Unreadable(Part::QueryParam(name.clone()))),
-                    Some(parameters) => (!parameters.all(name, |value| pattern.matches(value, work)))
-                        .then(|| Finding::Fails(Part::QueryParam(name.clone()))),
-                },
-            });
-            *finding = failing.or_else(|| (!restriction.looks_at_body()).then_some(Finding::Holds));
-        }
-    }
+    /// This came of the line with this index.
+    fn found(&mut self, index: usize, finding: impl FnOnce() -> Finding);
+}
 
-    fn look_at_body(&self, findings: &mut [Option<Finding>], body: Body<'_>, work: &mut Work) {
-        let fields = match body {
-            Body::Bytes(bytes) => Some(self.wanted.read(bytes)),
-            Body::NotYet | Body::None | Body::Unreadable => None,
-        };
-        for (restriction, finding) in self.open(findings) {
-            let mut found = Finding::Holds;
-            for Suffix { subject, pattern } in restriction.suffixes() {
-                let Subject::JsonData(name) = subject else {
-                    continue;
-                };
-                let part = Part::JsonData(name.clone());
-                match fields.as_ref().map(|fields| fields.text(name)) {
-                    Some(Some(value)) if pattern.matches(value, work) => {}
-                    // It weighs more than a field that cannot be read: with that one right, the line would not hold.
-                    Some(Some(_)) => {
-                        found = Finding::Fails(part);
-                        break;
-                    }
-                    _ if found != Finding::Holds => {}
-                    None if body == Body::NotYet => found = Finding::NeedsBody(part),
-                    Some(None) | None => found = Finding::Unreadable(part),
-                }
-            }
-            *finding = Some(found);
-        }
-    }
+impl Watch for () {
+    const WATCHES: bool = false;
 
-    /// The lines of which nothing is known yet.
-    fn open<'a>(
-        &'a self,
-        findings: &'a mut [Option<Finding>],
-    ) -> impl Iterator<Item = (&'a Restriction, &'a mut Option<Finding>)> {
-        self.restrictions().iter().zip(findings).filter(|(_, finding)| finding.is_none())
+    fn found(&mut self, _: usize, _: impl FnOnce() -> Finding) {}
+}
+
+impl Watch for Vec<Finding> {
+    const WATCHES: bool = true;
+
+    fn found(&mut self, index: usize, finding: impl FnOnce() -> Finding) {
+        if let Some(place) = self.get_mut(index) {
+            *place = finding();
+        }
     }
 }
 
-fn is_unreadable(finding: &Option<Finding>) -> bool {
-    matches!(finding, Some(Finding::Unreadable(_)))
+impl Set {
+    /// Says of each line, in their order, what came of it. The arguments are those of [`Set::judge`].
+    pub fn explain(&self, method: &[u8], path: &[u8], query: &[u8], body: Body<'_>) -> Vec<Line> {
+        let mut findings = alloc::vec![Finding::Spared; self.restrictions().len()];
+        self.judge_watched(method, path, query, body, &mut Work::default(), &mut findings);
+        let lines = self.restrictions().iter().zip(findings);
+        lines.map(|(line, finding)| Line { text: line.to_string(), finding }).collect()
+    }
 }
 
 #[cfg(test)]

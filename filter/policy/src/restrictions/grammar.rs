@@ -29,6 +29,7 @@
 //! with which the line holds never, or where it should not.
 
 use super::pattern::{Pattern, Problem};
+use super::query::Name;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -60,9 +61,18 @@ pub(super) struct Suffix {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     /// A parameter of the query.
-    QueryParam(String),
+    QueryParam(Name),
     /// A field of the body, as names from the top level down, with dots between.
     JsonData(String),
+}
+
+impl Subject {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::QueryParam(name) => &name.text,
+            Self::JsonData(name) => name,
+        }
+    }
 }
 
 /// What is wrong with a restriction, and where.
@@ -74,17 +84,19 @@ pub struct SyntaxError {
     pub column: usize,
     /// What is wrong, as a part of a sentence.
     pub reason: Cow<'static, str>,
+    /// Whether nothing is wrong but that judging by it would take a proxy too long (L11).
+    pub too_costly: bool,
 }
 
 impl SyntaxError {
     pub(super) fn of_line(line: usize, reason: &'static str) -> Self {
-        Self { line, column: 1, reason: reason.into() }
+        Self { line, column: 1, reason: reason.into(), too_costly: false }
     }
 }
 
 impl fmt::Display for SyntaxError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, reason } = self;
+        let Self { line, column, reason, too_costly: _ } = self;
         write!(formatter, "line {line}, column {column}: {reason}")
     }
 }
@@ -121,9 +133,9 @@ fn separator_len(text: &str) -> Option<usize> {
 }
 
 impl Restriction {
-    /// Reads a line that is not blank and holds no separator.
-    pub(super) fn parse(line: &str, number: usize) -> Result<Self, Vec<SyntaxError>> {
-        let mut reader = Reader { line, number, errors: Vec::new() };
+    /// Reads a line that is not blank and holds no separator. `saved`: its regexes were checked when it was saved.
+    pub(super) fn parse(line: &str, number: usize, saved: bool) -> Result<Self, Vec<SyntaxError>> {
+        let mut reader = Reader { line, number, saved, errors: Vec::new() };
         let restriction = reader.restriction();
         match restriction {
             Some(restriction) if reader.errors.is_empty() => Ok(restriction),
@@ -144,11 +156,11 @@ impl fmt::Display for Restriction {
         }
         formatter.write_str(path.text())?;
         for Suffix { subject, pattern } in suffixes {
-            let (mark, name) = match subject {
-                Subject::QueryParam(name) => (QUERY_PARAM, name),
-                Subject::JsonData(name) => (JSON_DATA, name),
+            let mark = match subject {
+                Subject::QueryParam(_) => QUERY_PARAM,
+                Subject::JsonData(_) => JSON_DATA,
             };
-            write!(formatter, "{mark}{name}=={}]", pattern.text())?;
+            write!(formatter, "{mark}{}=={}]", subject.name(), pattern.text())?;
         }
         Ok(())
     }
@@ -158,6 +170,7 @@ impl fmt::Display for Restriction {
 struct Reader<'a> {
     line: &'a str,
     number: usize,
+    saved: bool,
     errors: Vec<SyntaxError>,
 }
 
@@ -245,7 +258,7 @@ impl<'a> Reader<'a> {
         }
         self.no_mark_within(name)?;
         if mark == QUERY_PARAM {
-            return Some(Subject::QueryParam(name.into()));
+            return Some(Subject::QueryParam(Name::new(name)));
         }
         if let Some(empty) = name.split('.').find(|part| part.is_empty()) {
             return self.refuse(empty, "there is no name before or after the dot");
@@ -258,6 +271,9 @@ impl<'a> Reader<'a> {
 
     fn pattern(&mut self, text: &'a str) -> Option<Pattern> {
         self.no_mark_within(text)?;
+        if self.saved {
+            return Some(Pattern::saved(text));
+        }
         Pattern::new(text)
             .map_err(|Problem { at, reason }| {
                 let (_, from) = text.split_at_checked(at).unwrap_or(("", text));
@@ -294,7 +310,7 @@ impl<'a> Reader<'a> {
         let offset = part.as_ptr().addr().saturating_sub(self.line.as_ptr().addr());
         let before = self.line.get(..offset).unwrap_or_default();
         let column = before.chars().count().saturating_add(1);
-        self.errors.push(SyntaxError { line: self.number, column, reason });
+        self.errors.push(SyntaxError { line: self.number, column, reason, too_costly: false });
     }
 }
 
@@ -326,7 +342,7 @@ const QUERY_PARAM: &str = "[QueryParam::";
 const JSON_DATA: &str = "[JsonData::";
 
 /// Those of RFC 9110 and RFC 5789.
-const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+pub(super) const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Bytes of a line: more than a person reads as one, and what a regex may grow to is reckoned from it.
 const LINE_LEN_MAX: usize = 4 * 1024;
@@ -357,8 +373,7 @@ mod tests {
         let suffixes = only(line).suffixes.into_iter();
         suffixes
             .map(|Suffix { subject, pattern }| {
-                let (Subject::QueryParam(name) | Subject::JsonData(name)) = subject;
-                (name, pattern.text().into())
+                (subject.name().into(), pattern.text().into())
             })
             .collect()
     }

@@ -1,24 +1,26 @@
 //! Fields of a JSON body (L5), as text.
 //!
 //! A field counts only if every reader would find the same in it. So there is no text for it if the body is not JSON in
-//! UTF-8 without a byte order mark, if it is not an object, or if any object on the way to the field has two keys that are
-//! one, however they are written (`"a"`, `"\u0061"`, and `"A"`, since some readers ignore the case): some take the first,
-//! others the last. Nor is there one for
-//! an array, an object, or a field that is not there.
+//! UTF-8 without a byte order mark, if it is not an object, or if the field, or an object on the way to it, comes twice, in
+//! whatever spelling some reader takes for its name ([`alike`](super::alike)): some take the first, others the last. Nor is
+//! there one for an array, an object, or a field that is not there, or not under its very name.
 //!
 //! Strings are compared without quotes and escapes, everything else as it was written: `false`, `null`, `1.0` is not `1`,
 //! and twenty digits are twenty digits. `"false"` and `false` are the same text.
 //!
-//! What is not on the way is only required to be JSON, however deeply nested: serde_json passes over it without recursion.
-//! The body is read once, and what stands in a wanted field once more, when it is an object with wanted fields.
+//! What is not on the way is only required to be JSON, however deeply nested: serde_json passes over it without recursion,
+//! and nothing of it is remembered. The body is read once (what stands in a field that is wanted both itself and for what
+//! is below it, twice), and every byte and every name is paid for: a body that is longer than that is not read.
 
+use super::alike::alike;
+use super::pattern::{TooCostly, Work};
 use alloc::borrow::{Cow, ToOwned as _};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::fmt;
 use core::marker::PhantomData;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The fields that a set looks at, as a tree.
@@ -26,41 +28,38 @@ use serde_json::value::RawValue;
 pub(super) struct Wanted {
     /// The whole name of this field, if it is one of them.
     name: Option<Box<str>>,
-    below: BTreeMap<Box<str>, Wanted>,
+    /// By what their names look like to the most liberal reader, and then by their very names.
+    below: BTreeMap<String, BTreeMap<Box<str>, Wanted>>,
 }
 
 impl Wanted {
     /// Adds a field by its name, which has at most as many dots as the grammar takes.
     pub(super) fn add(&mut self, name: &str) {
-        let leaf = name.split('.').fold(self, |above, part| above.below.entry(part.into()).or_default());
+        let leaf = name.split('.').fold(self, |above, part| {
+            above.below.entry(alike(part, usize::MAX)).or_default().entry(part.into()).or_default()
+        });
         leaf.name = Some(name.into());
     }
 
-    /// Reads what can be read.
-    pub(super) fn read<'a>(&'a self, body: &'a [u8]) -> Fields<'a> {
+    /// Reads what can be read, and paid for.
+    pub(super) fn read<'a>(&'a self, body: &'a [u8], work: &mut Work) -> Fields<'a> {
         let mut fields = Fields::default();
-        if let Ok(body) = core::str::from_utf8(body) {
-            self.read_object(body, &mut fields);
+        let read = work
+            .pay_counted(body.len().saturating_mul(STEPS_A_BYTE))
+            .and_then(|()| core::str::from_utf8(body).map_err(|_| TooCostly));
+        if let Ok(body) = read {
+            self.read_object(body, &mut fields, work);
         }
         fields
     }
 
-    /// Reads all or nothing of this object itself: after an error, nothing that was found in it is kept.
-    fn read_object<'a>(&'a self, object: &'a str, fields: &mut Fields<'a>) {
+    /// Reads all or nothing of an object.
+    fn read_object<'a>(&'a self, object: &'a str, fields: &mut Fields<'a>, work: &mut Work) {
+        let mut found = Fields::default();
         let mut deserializer = serde_json::Deserializer::from_str(object);
-        let members = deserializer.deserialize_map(Members(self));
-        let Ok(members) = members.and_then(|members| deserializer.end().map(|()| members)) else {
-            return;
-        };
-        for (wanted, value) in members {
-            if let Some(name) = &wanted.name
-                && let Some(text) = scalar(value)
-            {
-                fields.0.insert(name, text);
-            }
-            if !wanted.below.is_empty() {
-                wanted.read_object(value, fields);
-            }
+        let members = deserializer.deserialize_map(Members { wanted: self, fields: &mut found, work });
+        if members.and_then(|()| deserializer.end()).is_ok() {
+            fields.0.extend(found.0);
         }
     }
 }
@@ -74,6 +73,14 @@ impl Fields<'_> {
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(AsRef::as_ref)
     }
+
+    /// Forgets a field and what was found below it: it has come again.
+    fn forget(&mut self, wanted: &Wanted) {
+        if let Some(name) = &wanted.name {
+            self.0.remove(&**name);
+        }
+        wanted.below.values().flat_map(BTreeMap::values).for_each(|below| self.forget(below));
+    }
 }
 
 /// The text of a value, unless it is an array or an object.
@@ -85,34 +92,101 @@ fn scalar(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Reads an object: its wanted members, each with its value as it was written.
-struct Members<'w>(&'w Wanted);
+/// Reads the members of an object.
+struct Members<'a, 'f> {
+    wanted: &'a Wanted,
+    fields: &'f mut Fields<'a>,
+    work: &'f mut Work,
+}
 
-impl<'a> Visitor<'a> for Members<'a> {
-    type Value = alloc::vec::Vec<(&'a Wanted, &'a str)>;
+impl<'a> Visitor<'a> for Members<'a, '_> {
+    type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = Self::Value::new();
-        let mut seen = BTreeSet::new();
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { wanted, fields, work } = self;
+        let len_max = wanted.below.keys().map(String::len).max().unwrap_or(0);
+        let mut seen = BTreeMap::new();
         while let Some(key) = map.next_key_seed(Text(PhantomData))? {
-            let value: &'a RawValue = map.next_value()?;
-            if let Some(wanted) = self.0.below.get(key.as_ref()) {
-                found.push((wanted, value.get()));
+            work.pay_counted(STEPS_A_NAME).map_err(|TooCostly| A::Error::custom("too many fields"))?;
+            let Some((looks, group)) = wanted.below.get_key_value(&alike(&key, len_max)) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let times = seen.entry(looks).or_insert(0u8);
+            *times = times.saturating_add(1);
+            if *times == 2 {
+                group.values().for_each(|field| fields.forget(field));
             }
-            // Without regard to case, as Go's reader compares: the Kelvin sign is a k, and the long s an s.
-            let folded: String =
-                key.chars().flat_map(char::to_lowercase).map(|c| if c == 'ſ' { 's' } else { c }).collect();
-            if !seen.insert(folded) {
-                return Err(A::Error::custom("a key that was there before"));
+            match group.get(&*key).filter(|_| *times == 1) {
+                None => drop(map.next_value::<IgnoredAny>()?),
+                Some(field) if field.name.is_none() => {
+                    map.next_value_seed(Members { wanted: field, fields, work })?;
+                }
+                Some(field) => {
+                    let value: &'a RawValue = map.next_value()?;
+                    fields.0.extend(field.name.as_deref().zip(scalar(value.get())));
+                    if !field.below.is_empty() {
+                        let steps = value.get().len().saturating_mul(STEPS_A_BYTE);
+                        work.pay_counted(steps).map_err(|TooCostly| A::Error::custom("too long"))?;
+                        field.read_object(value.get(), fields, work);
+                    }
+                }
             }
         }
-        Ok(found)
+        Ok(())
+    }
+
+    // What is wanted is below an object; of anything else nothing is.
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut values: A) -> Result<(), A::Error> {
+        while values.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_borrowed_str<E>(self, _: &'a str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 }
+
+impl<'a> DeserializeSeed<'a> for Members<'a, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// Steps of a byte of a body, and of each name in an object on the way, beside its bytes.
+const STEPS_A_BYTE: usize = 1;
+const STEPS_A_NAME: usize = 25;
 
 /// Reads a string, and copies it only if it has escapes.
 struct Text<'a>(PhantomData<&'a str>);
@@ -156,7 +230,15 @@ mod tests {
         for name in [name, "a", "a.b", "x.y.z"] {
             wanted.add(name);
         }
-        wanted.read(body.as_ref()).text(name).map(Into::into)
+        wanted.read(body.as_ref(), &mut Work::default()).text(name).map(Into::into)
+    }
+
+    /// What is left to spend after reading a body.
+    fn left(body: &str, names: &[&str]) -> Work {
+        let (mut wanted, mut work) = (Wanted::default(), Work::default());
+        names.iter().for_each(|name| wanted.add(name));
+        wanted.read(body.as_bytes(), &mut work);
+        work
     }
 
     #[test]
@@ -206,27 +288,70 @@ mod tests {
     }
 
     #[test]
-    fn l5_a_duplicate_key_on_the_way_leaves_nothing() {
+    fn l5_a_duplicate_of_a_named_field_or_of_one_on_the_way_leaves_nothing() {
         for body in [
             r#"{"f":1,"f":1}"#,
             r#"{"f":1,"\u0066":2}"#,
-            r#"{"f":1,"g":1,"g":2}"#,
-            r#"{"g":1,"g":2,"f":1}"#,
-            r#"{"\u0067":1,"g":2,"f":1}"#,
-            r#"{"f":1,"":2,"":3}"#,
-            r#"{"f":1,"F":2}"#,
-            r#"{"F":1,"f":2}"#,
-            r#"{"f":1,"\u212a":2,"k":3}"#,
-            r#"{"f":1,"ſ":2,"S":3}"#,
+            r#"{"f":1,"f":{}}"#,
+            r#"{"f":1,"f":1,"f":1}"#,
         ] {
             assert_eq!(text(body, "f"), None, "{body}");
             assert_eq!(text(format!("{{\"o\":{body}}}"), "o.f"), None, "{body}");
         }
         assert_eq!(text(r#"{"o":{"f":1},"o":{}}"#, "o.f"), None);
-        assert_eq!(text(r#"{"o":{"f":1},"p":{},"p":{}}"#, "o.f"), None);
+        assert_eq!(text(r#"{"o":{},"o":{"f":1}}"#, "o.f"), None);
+        assert_eq!(text(r#"{"a":1,"a":{"b":1}}"#, "a.b"), None, "it is wanted itself, and for what is below it");
         // Not on the way.
-        assert_eq!(text(r#"{"f":1,"g":{"x":1,"x":2}}"#, "f").as_deref(), Some("1"));
-        assert_eq!(text(r#"{"f":1,"x":{"y":{"z":1,"z":2}},"a":{"b":1,"b":2}}"#, "f").as_deref(), Some("1"));
+        for body in [
+            r#"{"f":1,"g":{"x":1,"x":2}}"#,
+            r#"{"f":1,"g":1,"g":2}"#,
+            r#"{"g":1,"\u0067":2,"f":1}"#,
+            r#"{"f":1,"":2,"":3}"#,
+            r#"{"f":1,"\u212a":2,"k":3}"#,
+            r#"{"f":1,"x":{"y":{"z":1,"z":2}},"a":{"b":1,"b":2}}"#,
+        ] {
+            assert_eq!(text(body, "f").as_deref(), Some("1"), "{body}");
+        }
+    }
+
+    #[test]
+    fn attack_l10_a_twin_of_a_named_field_that_some_reader_takes_for_it() {
+        for twin in [
+            "Kiss", "KISS", "\u{212a}iss", "ki\u{17f}s", "k\u{131}ss", " kiss", "kiss ", "kiss\\u0000", "kiss\\u0000x",
+            "\u{ff4b}iss", "ki\u{ad}ss", "\\u006Biss", "\\tkiss", "\u{feff}kiss",
+        ] {
+            for body in [format!(r#"{{"kiss":1,"{twin}":2}}"#), format!(r#"{{"{twin}":2,"kiss":1}}"#)] {
+                assert_eq!(text(&body, "kiss"), None, "{body}");
+                assert_eq!(text(format!(r#"{{"o":{body}}}"#), "o.kiss"), None, "{body}");
+            }
+            // Alone it is not the field, but for one that is written with an escape.
+            let alone = text(format!(r#"{{"{twin}":2}}"#), "kiss");
+            assert_eq!(alone.as_deref(), (twin == "\\u006Biss").then_some("2"), "{twin}");
+            assert_eq!(text(format!(r#"{{"kiss":{{"b":1}},"{twin}":{{"b":1}}}}"#), "kiss.b"), None, "{twin}");
+        }
+        assert_eq!(text(r#"{"kiss":1,"kisses":2,"ki ss":3,"iss":4}"#, "kiss").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn attack_l11_a_body_of_very_many_fields_costs_no_more_than_is_paid_for() {
+        let keys = |count: usize| {
+            let keys: Vec<String> = (0..count).map(|key| format!("\"key{key}\":1")).collect();
+            format!("{{\"f\":1,{}}}", keys.join(","))
+        };
+        assert_eq!(text(keys(10_000), "f").as_deref(), Some("1"));
+        assert_eq!(text(keys(200_000), "f"), None);
+        // Where nothing is wanted, fields are bytes.
+        assert_eq!(text(format!("{{\"f\":1,\"w\":{}}}", keys(70_000)), "f").as_deref(), Some("1"));
+        let work = left(&keys(10_000), &["f"]);
+        assert_eq!(work.counted(), keys(10_000).len() * STEPS_A_BYTE + 10_001 * STEPS_A_NAME);
+    }
+
+    #[test]
+    fn attack_l11_a_duplicate_that_comes_again_and_again_is_forgotten_once() {
+        let names: Vec<String> = (0..1000).map(|name| format!("f.n{name}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let body = format!("{{{}\"x\":1}}", "\"f\":{},".repeat(40_000));
+        assert!(left(&body, &names).counted() < 2_000_000);
     }
 
     #[test]

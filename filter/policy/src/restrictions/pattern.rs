@@ -1,35 +1,67 @@
-//! A regex that holds for whole values (L3), bounded in memory and in time (L8).
+//! A regex that holds for whole values (L3), bounded in memory and in time (L8, L11).
 //!
-//! **Whole values.** A regex `P` becomes `\A(?:P)\z`. That means "all of it" only for a `P` that is a regex by itself:
-//! `a)|(b` is none, and would come out as `\A(?:a)|(b)\z`. So `P` is compiled alone first, which refuses it, and what it
-//! complains of is said of the text as it was written. The one other thing that could reach out of the brackets is a
-//! comment at the end (`(?x)a#`), which would swallow them; then `)\z` stands on a line of its own.
+//! **Two engines.** Ordinary regexes are matched by [`ordinary`], at a price that grows with the value alone. All others are
+//! left to the general engine, `regex-lite`, which takes for each character as many steps as the regex has states. Both say
+//! the same; what is saved must be a regex to `regex-lite` in any case.
 //!
-//! **Memory.** The engine is told how large a regex may become. For what it keeps while it searches it has no limit: two
-//! tables with a row for each state and two places for each group. That is why groups count in [`Pattern::memory`].
+//! **Whole values.** A regex `P` becomes `\A(?:P)\z` for the general engine. That means "all of it" only for a `P` that is a
+//! regex by itself: `a)|(b` is none, and would come out as `\A(?:a)|(b)\z`. So `P` is compiled alone first, which refuses
+//! it, and what it complains of is said of the text as it was written. The one other thing that could reach out of the
+//! brackets is a comment at the end (`(?x)a#`), which would swallow them; then `)\z` stands on a line of its own.
 //!
-//! **Time.** The engine takes for each character of a value at most as many steps as the regex has states. Linear is not
-//! yet quick: 64 kB of regexes against 8 kB of path are half a thousand million steps. So each judgement has so many steps
-//! to spend, and what cannot be paid for does not match. The price of a match is reckoned from the text of the regex and
-//! the length of the value alone, since explaining a verdict on another machine must come to the same (principle 7).
+//! **Memory.** The general engine is told how large a regex may become. For what it keeps while it searches it has no limit:
+//! two tables with a row for each state and two places for each group. That is why groups count in [`Pattern::memory`].
+//!
+//! **Time.** Each judgement has so many steps to spend ([`Work`]), and what cannot be paid for does not match. The price of a
+//! match is reckoned from the text of the regex and the length of the value alone, since explaining a verdict on another
+//! machine must come to the same (principle 7). What is saved is priced before ([`Pattern::worst`]), so that nobody keeps a
+//! set which cannot be paid for.
+
+mod ordinary;
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 use core::iter::Peekable;
 use core::str::CharIndices;
+use ordinary::{NotOrdinary, Ordinary};
 use regex_lite::{Error, Regex, RegexBuilder};
 
 /// A regex, and how it was written.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     text: Box<str>,
-    whole: Regex,
-    /// Steps that it takes for a character at most.
-    steps: usize,
-    /// Bytes that it has at most.
-    size: usize,
+    engine: Engine,
+}
+
+#[derive(Clone, Debug)]
+enum Engine {
+    Ordinary(Ordinary),
+    General(Box<General>),
+}
+
+/// A regex for the general engine, which compiles it when it is first needed: that takes as long as some requests.
+#[derive(Clone, Debug)]
+struct General {
+    why: NotOrdinary,
+    /// States and bytes that it should have at most, going by its text.
+    estimate: Size,
+    compiled: OnceCell<Compiled>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    states: usize,
+    bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Compiled {
+    /// `None`: it is too large, or no regex; then it holds for nothing.
+    whole: Option<Regex>,
+    size: Size,
 }
 
 /// What is wrong with a regex, and at which byte.
@@ -39,18 +71,30 @@ pub(super) struct Problem {
     pub(super) reason: Cow<'static, str>,
 }
 
+/// What is left cannot pay for a match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooCostly;
+
 impl Pattern {
+    /// Checks a regex that is to be saved.
     pub(super) fn new(text: &str) -> Result<Self, Problem> {
-        let outline = Outline::of(text, |_| 1);
-        build(text, NESTING_MAX, SIZE_MAX).map_err(|error| problem(text, &outline, &error))?;
-        // The engine checks the estimate: a regex that has more states than its text showed does not fit.
-        let estimate = outline.states.saturating_mul(BYTES_PER_STATE).saturating_add(BYTES_AROUND);
-        // A class is one state, in which the engine looks at range after range: no more than it has characters.
-        let steps = Outline::of(text, |class| class).states;
-        let built = whole(text, estimate).map(|whole| (whole, steps, estimate));
-        let built = built.or_else(|| Some((whole(text, WHOLE_SIZE_MAX)?, STATES_MAX.max(steps), WHOLE_SIZE_MAX)));
-        let (whole, steps, size) = built.ok_or(Problem { at: 0, reason: TOO_LARGE.into() })?;
-        Ok(Self { text: text.into(), whole, steps, size })
+        build(text, NESTING_MAX, SIZE_MAX).map_err(|error| problem(text, &error))?;
+        let pattern = Self::saved(text);
+        match &pattern.engine {
+            Engine::General(general) if general.compiled(text).whole.is_none() => {
+                Err(Problem { at: 0, reason: TOO_LARGE.into() })
+            }
+            _ => Ok(pattern),
+        }
+    }
+
+    /// A regex that was checked when it was saved.
+    pub(super) fn saved(text: &str) -> Self {
+        let engine = match Ordinary::new(text) {
+            Ok(ordinary) => Engine::Ordinary(ordinary),
+            Err(why) => Engine::General(Box::new(General::new(text, why))),
+        };
+        Self { text: text.into(), engine }
     }
 
     /// The regex as it was written.
@@ -58,16 +102,86 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether it holds for all of a value. It does not when there is not enough left to spend.
-    pub(super) fn matches(&self, value: &str, work: &mut Work) -> bool {
-        let steps = self.steps.max(1).saturating_mul(value.len().saturating_add(1));
-        work.pay(steps.saturating_add(STEPS_A_MATCH)) && self.whole.is_match(value)
+    /// Whether it holds for all of a value.
+    pub(super) fn matches(&self, value: &str, work: &mut Work) -> Result<bool, TooCostly> {
+        match &self.engine {
+            Engine::Ordinary(ordinary) => {
+                work.pay(price(ordinary.steps(), value.len()))?;
+                Ok(ordinary.matches(value))
+            }
+            Engine::General(general) => {
+                let estimated = general.price(general.estimate.states, value.len());
+                work.pay_counted(estimated)?;
+                let Compiled { whole, size } = general.compiled(&self.text);
+                work.pay_counted(general.price(size.states, value.len()).saturating_sub(estimated))?;
+                Ok(whole.as_ref().is_some_and(|whole| whole.is_match(value)))
+            }
+        }
     }
 
-    /// Bytes that it takes at most: itself, what the engine keeps for a search, and a third for all else.
-    pub(super) fn memory(&self) -> usize {
-        self.size.saturating_mul(self.whole.captures_len().saturating_add(2))
+    /// Steps that a match takes at most, of a value that is as long as a path may be.
+    pub(super) fn worst(&self) -> usize {
+        match &self.engine {
+            Engine::Ordinary(ordinary) => price(ordinary.steps(), TARGET_LEN_MAX),
+            Engine::General(general) => general.price(general.compiled(&self.text).size.states, TARGET_LEN_MAX),
+        }
     }
+
+    /// Why the general engine is needed, if it is.
+    pub(super) fn not_ordinary(&self) -> Option<&'static str> {
+        match &self.engine {
+            Engine::Ordinary(_) => None,
+            Engine::General(general) => Some(general.why.0),
+        }
+    }
+
+    /// Bytes that it takes at most, once it has matched.
+    pub(super) fn memory(&self) -> usize {
+        let engine = match &self.engine {
+            Engine::Ordinary(ordinary) => ordinary.memory(),
+            // Itself, what the engine keeps for a search, and a third for all else.
+            Engine::General(general) => {
+                let groups = self.text.bytes().filter(|byte| *byte == b'(').count();
+                general.size().bytes.saturating_mul(groups.saturating_add(3))
+            }
+        };
+        engine.saturating_add(self.text.len()).saturating_add(size_of::<Self>())
+    }
+}
+
+impl General {
+    fn new(text: &str, why: NotOrdinary) -> Self {
+        let bytes = Outline::of(text, |_| 1).states.saturating_mul(BYTES_PER_STATE).saturating_add(BYTES_AROUND);
+        // A class is one state, in which the engine looks at range after range: no more than it has characters.
+        let states = Outline::of(text, |class| class).states;
+        Self { why, estimate: Size { states, bytes }, compiled: OnceCell::new() }
+    }
+
+    /// The engine checks the estimate: a regex that has more states than its text showed does not fit.
+    fn compiled(&self, text: &str) -> &Compiled {
+        self.compiled.get_or_init(|| match whole(text, self.estimate.bytes.min(WHOLE_SIZE_MAX)) {
+            Some(whole) => Compiled { whole: Some(whole), size: self.estimate },
+            None => Compiled {
+                whole: whole(text, WHOLE_SIZE_MAX),
+                size: Size { states: self.estimate.states.max(STATES_MAX), bytes: WHOLE_SIZE_MAX },
+            },
+        })
+    }
+
+    fn size(&self) -> Size {
+        self.compiled.get().map_or(self.estimate, |compiled| compiled.size)
+    }
+
+    /// Compiling it is part of the price, whether it is done already or not: the same facts, the same verdict.
+    fn price(&self, states: usize, length: usize) -> usize {
+        let steps = states.max(1).saturating_mul(STEPS_A_STATE);
+        price(steps, length).saturating_add(steps.saturating_mul(COMPILING))
+    }
+}
+
+/// Steps of a match that takes so many for each character.
+fn price(steps: usize, length: usize) -> usize {
+    steps.saturating_mul(length.saturating_add(1)).saturating_add(STEPS_A_MATCH)
 }
 
 impl PartialEq for Pattern {
@@ -78,23 +192,37 @@ impl PartialEq for Pattern {
 
 impl Eq for Pattern {}
 
-/// What one judgement may still spend on matching.
+/// What one judgement may still spend, and what it has spent of what counts against a token (L11).
 #[derive(Debug)]
 pub(super) struct Work {
     steps_left: usize,
+    counted: usize,
 }
 
 impl Default for Work {
     fn default() -> Self {
-        Self { steps_left: STEPS_MAX }
+        Self { steps_left: STEPS_MAX, counted: 0 }
     }
 }
 
 impl Work {
-    fn pay(&mut self, steps: usize) -> bool {
+    /// Pays for what the path alone makes long.
+    pub(super) fn pay(&mut self, steps: usize) -> Result<(), TooCostly> {
         let left = self.steps_left.checked_sub(steps);
         self.steps_left = left.unwrap_or(0);
-        left.is_some()
+        left.map(|_| ()).ok_or(TooCostly)
+    }
+
+    /// Pays for what somebody chose: a regex of the general engine, or a body.
+    pub(super) fn pay_counted(&mut self, steps: usize) -> Result<(), TooCostly> {
+        self.pay(steps)?;
+        self.counted = self.counted.saturating_add(steps);
+        Ok(())
+    }
+
+    /// Steps that count against the token.
+    pub(super) fn counted(&self) -> usize {
+        self.counted
     }
 }
 
@@ -112,10 +240,11 @@ fn whole(text: &str, size: usize) -> Option<Regex> {
 }
 
 /// Steps that a match costs, however short the value.
-const STEPS_A_MATCH: usize = 100;
+const STEPS_A_MATCH: usize = 20;
 
 /// Where a regex went wrong. The engine says what, and not where.
-fn problem(text: &str, outline: &Outline, error: &Error) -> Problem {
+fn problem(text: &str, error: &Error) -> Problem {
+    let outline = Outline::of(text, |_| 1);
     let same = |text: &str| build(text, NESTING_MAX, 0).is_err_and(|other| other == *error);
     let too_large = build("", NESTING_MAX, 0).is_err_and(|other| other == *error);
     if too_large {
@@ -258,10 +387,19 @@ const BYTES_AROUND: usize = 512;
 /// Brackets within brackets: more than a person follows, and few enough for the stack of a Wasm module.
 const NESTING_MAX: u32 = 50;
 
-/// Steps of one judgement: what a thousand regexes of 60 characters take for a path of 300, or one such regex for a value
-/// of 300 kB. Regexes made to that end can keep a worker busy with them for a fifth of a second, and a request with a body
-/// is judged twice.
-const STEPS_MAX: usize = 20_000_000;
+/// Bytes of a path, and of a query that restrictions look at: four times what browsers and servers are sure to take, and
+/// long enough for every REST resource. (Longer queries are of searches, which go on under a line for the path.)
+pub const TARGET_LEN_MAX: usize = 2 * 1024;
+
+/// Steps of one judgement: what 1,000 ordinary lines take for the longest path. A step is some 2 ns in Wasm, so that is
+/// about 5 ms of a worker.
+pub const STEPS_MAX: usize = 2_500_000;
+
+/// Steps of the general engine for a state and a character.
+const STEPS_A_STATE: usize = 5;
+
+/// Characters for which a regex could be matched while the general engine compiles it.
+const COMPILING: usize = 20;
 
 const TOO_LARGE: &str = "the regex is too large once compiled: write less counted repetition ({m,n})";
 
@@ -275,7 +413,11 @@ mod tests {
     use std::vec;
 
     fn matches(regex: &str, value: &str) -> bool {
-        Pattern::new(regex).unwrap().matches(value, &mut Work::default())
+        Pattern::new(regex).unwrap().matches(value, &mut Work::default()).unwrap()
+    }
+
+    fn is_ordinary(regex: &str) -> bool {
+        Pattern::new(regex).unwrap().not_ordinary().is_none()
     }
 
     #[test]
@@ -352,24 +494,84 @@ mod tests {
     #[test]
     fn l8_groups_count_since_a_search_keeps_places_for_each() {
         let memory = |regex: &str| Pattern::new(regex).unwrap().memory();
-        assert!(memory(&"()".repeat(1_000)) > super::super::MEMORY_MAX);
-        assert!(memory(".*/rest/api/2/issue/JRA-[0-9]+/comment") < 8 * 1024);
+        assert!(memory(&format!(r"\b{}", "()".repeat(1_000))) > super::super::MEMORY_MAX);
+        assert!(memory(".*/rest/api/2/issue/JRA-[0-9]+/comment") < 2 * 1024);
+        assert!(memory(r".*/rest/api/2/issue/JRA-[0-9]+/comment\b") < 16 * 1024);
+    }
+
+    #[test]
+    fn l11_what_people_write_for_paths_is_ordinary() {
+        for ordinary in [
+            ".*/rest/api/2/issue/JRA-[0-9]+(/.*)?",
+            r"^/rest/api/2/(issue|project)/[A-Z][A-Z0-9_]*-\d{1,6}$",
+            r"/a\.b\-c\/d",
+            "a|b|",
+            "(?:.?){1000}x0",
+            "[^/]+/[^/a-c]*",
+            r"\w+\s?\D*[\w.-]{2,}",
+            "(a(b|c)*d)+?",
+            "é[à-ü]*",
+            "(?i)/rest/[A-F]+[^k]*",
+        ] {
+            assert!(is_ordinary(ordinary), "{ordinary}");
+        }
+        for general in ["(?i:a)", "a(?i)", r"a\b", "(?x)a", "(?P<n>a)", "a^b", "a$b", "[[:alpha:]]", r"\x41", "[a&&b]", "a**", "a{2}{3}"] {
+            if let Ok(pattern) = Pattern::new(general) {
+                assert!(pattern.not_ordinary().is_some(), "{general}");
+            }
+        }
+        let large = format!("{}.*", "a".repeat(3_000)).repeat(3);
+        assert!(Pattern::saved(&large).not_ordinary().is_some());
+    }
+
+    #[test]
+    fn l11_an_ordinary_regex_takes_a_step_for_each_character_and_64_positions() {
+        for (regex, steps) in [
+            (".*/rest/api/2/issue/JRA.*", 1),
+            (".*/rest/api/2/issue/SCRUM-[1-2]{1}/comment.*", 1),
+            ("(?:.?){1000}x0", 16),
+            (".*.*.*.*.*x", 1),
+            ("a?b*c+d{3}", 1),
+            // And for each place to jump to, two.
+            (".*/rest/api/2/issue/JRA-[0-9]+(/.*)?", 3),
+            ("(ab)+", 3),
+            ("(a|b|c)d", 5),
+        ] {
+            assert_eq!(Ordinary::new(regex).unwrap().steps(), steps, "{regex}");
+        }
     }
 
     #[test]
     fn l8_what_cannot_be_paid_for_does_not_match() {
         let pattern = Pattern::new("(a+)+$").unwrap();
-        assert!(pattern.matches(&"a".repeat(1_000_000), &mut Work::default()));
+        assert_eq!(pattern.matches(&"a".repeat(100_000), &mut Work::default()), Ok(true));
         let mut work = Work::default();
-        assert!(!Pattern::new("(?:a{99}){60}|a*").unwrap().matches(&"a".repeat(1_000_000), &mut work));
-        assert!(!pattern.matches("a", &mut work), "all is spent, and stays so");
+        let costly = Pattern::new(r"(?:a{99}){60}|a*\b").unwrap();
+        assert_eq!(costly.matches(&"a".repeat(1_000), &mut work), Err(TooCostly));
+        assert_eq!(pattern.matches("a", &mut work), Err(TooCostly), "all is spent, and stays so");
+        assert_eq!(work.counted(), 0, "nothing was done");
+    }
+
+    #[test]
+    fn l11_only_the_general_engine_counts_against_a_token_and_compiling_counts_each_time() {
+        let counted = |regex: &str| {
+            let (pattern, mut work) = (Pattern::new(regex).unwrap(), Work::default());
+            let mut last = 0;
+            [0, 1].map(|_| {
+                pattern.matches("/rest/api", &mut work).unwrap();
+                core::mem::replace(&mut last, work.counted()).abs_diff(work.counted())
+            })
+        };
+        assert_eq!(counted(".*/rest/api"), [0, 0]);
+        let [first, second] = counted(r".*/rest/api\b");
+        assert!(first > 1_000 && first == second, "{first} {second}");
     }
 
     #[test]
     fn l8_regexes_that_drive_others_mad() {
         for regex in ["(a+)+$", "(a|a)*b", "(a|aa)+$", "(.*)*x", "(.*a){20}", "(?:a?){50}a{50}", "((a*)*)*b"] {
             let pattern = Pattern::new(regex).unwrap();
-            pattern.matches(&format!("{}!", "a".repeat(10_000)), &mut Work::default());
+            let _ = pattern.matches(&format!("{}!", "a".repeat(10_000)), &mut Work::default());
         }
     }
 
@@ -377,9 +579,9 @@ mod tests {
     fn the_estimate_is_not_led_astray() {
         // Where white space is nothing, what is written apart belongs together; and the engine has the last word.
         for regex in ["(?x)(?:abcdefgh){30} {30}", "(?x)(?:abc[ ](]d){30}", "(?x)(?:a{9} {9}) {9}"] {
-            let pattern = Pattern::new(regex).unwrap();
+            let Size { states, bytes } = General::new(regex, NotOrdinary("")).compiled(regex).size;
             let real = (1..).find(|kilobytes| whole(regex, kilobytes * 1_024).is_some()).unwrap() * 1_024;
-            assert!(pattern.size >= real - 1_024 && pattern.steps * 64 >= real - 2_048, "{regex} {pattern:?} {real}");
+            assert!(bytes >= real - 1_024 && states * 64 >= real - 2_048, "{regex} {states} {bytes} {real}");
         }
         for (regex, states) in
             [("abc", 3), ("a{10}", 31), (r"\x{41}{2}", 7), ("[a-z{9}]", 1), ("[]{9}]", 1), ("[[:alpha:]{9}]", 1)]
@@ -477,14 +679,45 @@ mod tests {
             let pattern = Pattern::new(&text).unwrap();
             let characters: Vec<char> = value.chars().collect();
             let naive = tree.ends(&characters, 0).contains(&characters.len());
-            prop_assert_eq!(pattern.matches(&value, &mut Work::default()), naive, "{}", text);
-            prop_assert!(pattern.size < WHOLE_SIZE_MAX, "the estimate holds: {}", text);
+            prop_assert_eq!(pattern.matches(&value, &mut Work::default()), Ok(naive), "{}", text);
+            let general = General::new(&text, NotOrdinary(""));
+            let Compiled { whole, size } = general.compiled(&text);
+            prop_assert_eq!(whole.as_ref().unwrap().is_match(&value), naive, "{}", text);
+            prop_assert!(size.bytes < WHOLE_SIZE_MAX, "the estimate holds: {}", text);
+        }
+
+        #[test]
+        fn l11_both_engines_say_the_same(
+            text in r"(\(\?i\))?([abBé.]|\\[.dwSD]|\[[\^]?[abB0é\\-]{1,3}\]|\(|\(\?:|\)|[*+?]|\{[0-3](,[0-3]?)?\}|\||\^|\$){0,12}",
+            values in proptest::collection::vec("[abABcé0\n. \\-]{0,6}", 8),
+        ) {
+            if let (Some(whole), Ok(ordinary)) = (Pattern::new(&text).ok().and_then(|_| whole(&text, SIZE_MAX)), Ordinary::new(&text)) {
+                for value in values {
+                    prop_assert_eq!(ordinary.matches(&value), whole.is_match(&value), "{} {:?}", &text, value);
+                }
+            }
+        }
+
+        /// The same with so many positions that they take several words.
+        #[test]
+        fn l11_both_engines_say_the_same_of_long_regexes(
+            parts in proptest::collection::vec(proptest::sample::select(vec![
+                "a{30}", ".{40}", "(ab?){9}", "[ab]{0,70}", "(a|b.){10}", "(.?){66}", "(a.b)*", "((ab)?c?){3}", "b*",
+            ]), 1..5),
+            value in "[abc]{0,160}", cut in 0usize..40,
+        ) {
+            let text = parts.concat();
+            let (whole, ordinary) = (whole(&text, SIZE_MAX).unwrap(), Ordinary::new(&text).unwrap());
+            let likely = "a".repeat(130);
+            for value in [&value[..], &value[..cut.min(value.len())], &likely[..], &likely[cut..]] {
+                prop_assert_eq!(ordinary.matches(value), whole.is_match(value), "{} {:?}", &text, value);
+            }
         }
 
         #[test]
         fn no_regex_panics(text in r"[-a-c.*+?(){}|^$#\[\]\\:<>=!xPpi0-9 ,&~]{0,24}", value: String) {
             if let Ok(pattern) = Pattern::new(&text) {
-                pattern.matches(&value, &mut Work::default());
+                let _ = pattern.matches(&value, &mut Work::default());
             }
         }
     }

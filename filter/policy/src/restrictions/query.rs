@@ -1,22 +1,47 @@
 //! Parameters of a query (L4), read as servers read those of a form: pairs between `&`, `=` between name and value, `+` for
 //! a space, percent-encoded UTF-8 in both.
 //!
-//! `;` is no separator (it was one in HTML 4, and a server that still takes it reads other parameters than we do). A pair
-//! without `=` has the empty value. Names are compared as they are, with regard to case.
+//! Where servers differ in what a pair is, the query cannot be read: `;` was a separator in HTML 4 and still is to some, and
+//! a control character ends a name for others. Where they differ in what a name is, a parameter counts under every name that
+//! some of them give it ([`alike_in_query`]). A pair without `=` has the empty value.
 
+use super::alike::alike_in_query;
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 /// All of them, decoded.
 #[derive(Debug, Default)]
-pub(super) struct Parameters<'a>(BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>);
+pub(super) struct Parameters<'a> {
+    names: BTreeSet<Cow<'a, str>>,
+    /// By what some reader takes their names for.
+    values: BTreeMap<String, Vec<Cow<'a, str>>>,
+}
+
+/// The name of a parameter that is restricted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) text: String,
+    /// What it looks like to the most liberal reader.
+    looks: String,
+}
+
+impl Name {
+    pub(super) fn new(text: &str) -> Self {
+        let [ends_at_bracket, whole] = alike_in_query(text);
+        // One that holds a bracket itself is meant with it.
+        Self { text: text.into(), looks: if text.contains('[') { whole } else { ends_at_bracket } }
+    }
+}
 
 impl<'a> Parameters<'a> {
-    /// `None`: an escape that is none (`%zz`, `%2`), no UTF-8, or too many.
+    /// `None`: an escape that is none (`%zz`, `%2`), no UTF-8, a `;`, a control character in a name, or too many.
     pub(super) fn read(query: &'a [u8]) -> Option<Self> {
         let mut parameters = Self::default();
+        if query.contains(&b';') {
+            return None;
+        }
         for (index, pair) in query.split(|byte| *byte == b'&').enumerate() {
             if index >= PARAMETERS_MAX {
                 return None;
@@ -27,15 +52,22 @@ impl<'a> Parameters<'a> {
             let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let (name, value) = pair.split_at_checked(equals)?;
             let value = value.strip_prefix(b"=").unwrap_or_default();
-            parameters.0.entry(decoded(name)?).or_default().push(decoded(value)?);
+            let name = decoded(name).filter(|name| !name.contains(char::is_control))?;
+            let (value, [one, other]) = (decoded(value)?, alike_in_query(&name));
+            if one != other {
+                parameters.values.entry(one).or_default().push(value.clone());
+            }
+            parameters.values.entry(other).or_default().push(value);
+            parameters.names.insert(name);
         }
         Some(parameters)
     }
 
-    /// Whether there is a parameter of this name, and every one of this name is as it should be: which of them the backend
-    /// takes, the first or the last, we do not know.
-    pub(super) fn all(&self, name: &str, is: impl FnMut(&str) -> bool) -> bool {
-        self.0.get(name).is_some_and(|values| values.iter().map(AsRef::as_ref).all(is))
+    /// The values that some reader may take for those of this name; `None` if there is none under this very name: which
+    /// of them the backend takes, the first or the last, we do not know.
+    pub(super) fn values(&self, name: &Name) -> Option<impl Iterator<Item = &str>> {
+        let values = self.values.get(&name.looks).filter(|_| self.names.contains(name.text.as_str()))?;
+        Some(values.iter().map(AsRef::as_ref))
     }
 }
 
@@ -71,10 +103,8 @@ mod tests {
 
     /// The values of one name, if the query can be read.
     fn values(query: &[u8], name: &str) -> Option<Vec<String>> {
-        let parameters = Parameters::read(query)?;
-        Some(
-            parameters.0.get(name).map(|values| values.iter().map(|v| v.as_ref().into()).collect()).unwrap_or_default(),
-        )
+        let (parameters, name) = (Parameters::read(query)?, Name::new(name));
+        Some(parameters.values(&name).map(|values| values.map(Into::into).collect()).unwrap_or_default())
     }
 
     #[test]
@@ -90,10 +120,11 @@ mod tests {
             ("n=", &[""]),
             ("n=%26%3D", &["&="]),
             ("n=1&m=2&&n=3&", &["1", "3"]),
-            ("n=1;n=2", &["1;n=2"]),
+            ("n=1%3bn=2", &["1;n=2"]),
             ("n=1?n=2", &["1?n=2"]),
             ("m=1", &[]),
             ("N=1", &[]),
+            ("n=1&N=2&+n=3&n[]=4&x=5&[n]=6", &["1", "2", "3", "4", "6"]),
             ("", &[]),
             ("&&&", &[]),
             ("=1", &[]),
@@ -104,9 +135,23 @@ mod tests {
 
     #[test]
     fn l4_a_query_that_cannot_be_read() {
-        for query in
-            [&b"n=%zz"[..], b"n=%2", b"n=%", b"%=1", b"m=%+1", b"n=%ff", b"n=\xff", b"n=%c0%af", b"n=%ed%a0%80"]
-        {
+        for query in [
+            &b"n=%zz"[..],
+            b"n=%2",
+            b"n=%",
+            b"%=1",
+            b"m=%+1",
+            b"n=%ff",
+            b"n=\xff",
+            b"n=%c0%af",
+            b"n=%ed%a0%80",
+            b"n=1;n=2",
+            b"x=1;n=2&n=1",
+            b";",
+            b"n%00=1",
+            b"x%0a=1",
+            b"x%c2%85=1",
+        ] {
             assert_eq!(values(query, "n"), None, "{query:?}");
         }
     }
@@ -125,7 +170,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_encoded_comes_back(name in ".{1,5}", value: String) {
+        fn what_is_encoded_comes_back(name in "[^\\pC]{1,5}", value: String) {
             let encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
             let query = format!("{}={}", encoded(&name), encoded(&value));
             prop_assert_eq!(values(query.as_bytes(), &name), Some(alloc::vec![value]));

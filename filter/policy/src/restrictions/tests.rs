@@ -208,20 +208,149 @@ fn l5_the_body_is_asked_for_only_if_it_decides() {
 
 #[test]
 fn l8_the_memory_of_a_set_has_a_limit() {
-    let errors = Set::parse(&vec![".*[QueryParam::a==.{999}]"; 1_000]).unwrap_err();
+    let errors = Set::parse(&vec![format!(r"[get]\b{}", "()".repeat(100)); 300]).unwrap_err();
     assert_eq!(errors.len(), 1);
-    assert_eq!(errors[0].reason, TOO_MUCH_MEMORY);
-    assert!(Set::parse(&["()".repeat(1_000)]).is_err());
+    assert_eq!((&*errors[0].reason, errors[0].too_costly), (TOO_MUCH_MEMORY, false));
     let set = Set::parse(&vec![".*/rest/api/2/issue/JRA-[0-9]+/comment.*"; 1_000]).unwrap().unwrap();
-    assert!(set.memory() < MEMORY_MAX);
+    assert!(set.memory() < 2 * 1024 * 1024, "{}", set.memory());
+}
+
+/// The examples of README and requirements, and what judging by each takes at most.
+const EXAMPLES: [(&str, usize); 11] = [
+    (".*/rest/api/2/issue/JRA.*", 2_069),
+    ("[post].*/rest/api/2/issue/KANBAN-100/comment.*", 2_069),
+    ("[get].*/rest/api/2/project.*", 2_069),
+    (".*/rest/api/2/issue/SCRUM-[1-2]{1}/comment.*", 2_069),
+    (".*/rest/extender/1.0/filter/user/.*[QueryParam::permissions==true]", 4_138),
+    (
+        ".*rest/extender/1.0/worklog/user/.*[QueryParam::dateFrom==2018-01-01][QueryParam::dateTo==2018-12-01]",
+        6_207,
+    ),
+    (".*/rest/api/2/filter[JsonData::editable==false][JsonData::favourite==false]", 6_207),
+    (".*/rest/api/2/issue[JsonData::fields.project.key==JRA]", 4_138),
+    ("[A-Z]+.*", 2_069),
+    ("[post].*/rest/api/2/issue/JRA-[0-9]+/comment", 2_069),
+    (".*/rest/api/2/issue/JRA-[0-9]+(/.*)?", 6_167),
+];
+
+#[test]
+fn l11_no_example_is_too_costly_nor_are_all_together() {
+    for (line, steps) in EXAMPLES {
+        assert_eq!(set(line).worst(), steps, "{line}");
+    }
+    let nine: std::vec::Vec<&str> = EXAMPLES.iter().map(|(line, _)| *line).take(9).collect();
+    assert_eq!(Set::parse(&nine).unwrap().unwrap().worst(), 28_966);
+    let lines = |count: usize| -> std::vec::Vec<String> {
+        (0..count).map(|line| format!(".*/rest/api/2/issue/JRA{line}-[0-9]+(/.*)?")).collect()
+    };
+    assert_eq!(Set::parse(&lines(200)).unwrap().unwrap().worst(), 200 * 6_167);
+    assert!(Set::parse(&vec![EXAMPLES[0].0; 1_000]).unwrap().unwrap().worst() < STEPS_MAX);
 }
 
 #[test]
-fn l8_one_judgement_has_so_much_to_spend() {
-    let lines = vec![format!("(.*{}){{2}}x", "a?".repeat(12)); 800];
-    let set = Set::parse(&lines).unwrap().unwrap();
-    let path = format!("/{}", "a".repeat(60_000));
-    assert_eq!(judged(&set, "GET", &path, None), Outcome::NothingHolds);
+fn l11_a_set_costs_what_its_costliest_method_costs() {
+    let dear = format!(r".*{}\b", "x".repeat(200));
+    let lines = |methods: &[&str]| methods.iter().map(|method| format!("[{method}]{dear}")).collect::<std::vec::Vec<_>>();
+    let one = Set::parse(&lines(&["get"])).unwrap().unwrap().worst();
+    assert!(one > STEPS_MAX / 2 && one < STEPS_MAX);
+    assert_eq!(Set::parse(&lines(&["get", "put", "post", "delete"])).unwrap().unwrap().worst(), one);
+    let errors = Set::parse(&lines(&["get", "put", "get", "put"])).unwrap_err();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].too_costly && errors[0].line == 3, "{errors:?}");
+    for said in ["2500000 are allowed", "this line alone takes", r"\b"] {
+        assert!(errors[0].reason.contains(said), "{errors:?}");
+    }
+    // What was saved is read, whatever it costs.
+    let saved = Set::saved(&lines(&["get", "get"]).join("\n")).unwrap();
+    assert!(saved.is_too_costly());
+    assert_eq!(Set::saved(" \n"), None);
+}
+
+#[test]
+fn attack_l11_lines_and_paths_that_were_made_to_keep_a_worker_busy() {
+    let lines: std::vec::Vec<String> = (0..=10).map(|line| format!("/rest/(?:.?){{1000}}x{line}")).collect();
+    let ordinary = Set::parse(&lines).unwrap().unwrap();
+    let path = format!("/rest/{}", "a".repeat(1_000));
+    assert_eq!(judged(&ordinary, "GET", &path, None), Outcome::NothingHolds);
+    assert_eq!(judged(&ordinary, "GET", &format!("{path}x7"), None), Outcome::Holds);
+    assert!(ordinary.worst() < 400_000);
+    assert!(Set::parse(&[r"/rest/(?:.?){200}x0\b"]).unwrap_err()[0].too_costly);
+    let many = Set::saved(&vec![format!(r"(?:.*{}){{2}}x\b", "a?".repeat(12)); 800].join("\n")).unwrap();
+    let judgement = many.judge_counted(b"GET", &[b'a'; 2_048], b"", Body::None);
+    assert_eq!(judgement.0, Outcome::NothingHolds);
+    assert!(judgement.1 <= STEPS_MAX, "{judgement:?}");
+}
+
+#[test]
+fn l11_a_path_or_a_query_that_is_looked_at_has_at_most_2_kb() {
+    let set = set("/a.*\n/b.*[QueryParam::q==1]\n/c[JsonData::f==1]");
+    let long = |begin: &str, length: usize| format!("{begin}{}", "x".repeat(length - begin.len()));
+    for (target, outcome) in [
+        (long("/a", 2_048), Outcome::Holds),
+        (long("/a", 2_049), Outcome::TooLong),
+        (long("/z", 2_049), Outcome::TooLong),
+        (format!("{}?q=1", long("/b", 2_048)), Outcome::Holds),
+        // Long JQL under a line for the path.
+        (format!("/a?{}", long("jql=", 50_000)), Outcome::Holds),
+        (format!("/b?{}", long("q=1&x=", 2_048)), Outcome::Holds),
+        (format!("/b?{}", long("q=1&x=", 2_049)), Outcome::TooLong),
+        (format!("/z?{}", long("q=1&x=", 2_049)), Outcome::NothingHolds),
+        (format!("/c?{}", long("q=1&x=", 2_049)), Outcome::BodyUnreadable),
+    ] {
+        assert_eq!(judged(&set, "GET", &target, None), outcome, "{}", target.len());
+    }
+}
+
+#[test]
+fn l11_a_value_of_a_body_that_cannot_be_paid_for_is_not_read() {
+    let set = set(r".*[JsonData::f==.*x\b]");
+    let body = |length: usize| format!("{{\"f\":\"{}x\"}}", "a".repeat(length));
+    assert_eq!(judged(&set, "PUT", "/a", Some(&body(10_000))), Outcome::Holds);
+    assert_eq!(judged(&set, "PUT", "/a", Some(&body(300_000))), Outcome::BodyUnreadable);
+    // An ordinary regex is paid for.
+    let set = self::set(".*[JsonData::f==.*x]");
+    assert_eq!(judged(&set, "PUT", "/a", Some(&body(900_000))), Outcome::Holds);
+}
+
+#[test]
+fn attack_l10_twins_of_a_restricted_parameter() {
+    let set = set("/a[QueryParam::permissions==true]");
+    for twin in [
+        "permissions=true&%20permissions=false",
+        "permissions=true&permissions[]=false",
+        "permissions=true&permissions%5B%5D=false",
+        "permissions=true&Permissions=false",
+        "PERMISSIONS=false&permissions=true",
+        "permissions=true&+permissions=false",
+        "permissions=true&permissions+=false",
+        "permissions=true&%5bpermissions%5d=false",
+        "permissions=true&%EF%BD%90ermissions=false",
+        "permissions=true&perm%C4%B1ssions=false",
+    ] {
+        assert_eq!(judged(&set, "GET", &format!("/a?{twin}"), None), Outcome::NothingHolds, "{twin}");
+        let harmless = twin.replace("false", "true");
+        assert_eq!(judged(&set, "GET", &format!("/a?{harmless}"), None), Outcome::Holds, "{harmless}");
+    }
+    for unreadable in [
+        "x=1;permissions=false&permissions=true",
+        "permissions=true;permissions=false",
+        "permissions=true&permissions%00x=false",
+        "permissions=true&permissions%0a=false",
+    ] {
+        assert_eq!(judged(&set, "GET", &format!("/a?{unreadable}"), None), Outcome::BadQuery, "{unreadable}");
+    }
+    // A twin alone is not the parameter.
+    assert_eq!(judged(&set, "GET", "/a?Permissions=true", None), Outcome::NothingHolds);
+    let set = self::set("/a[QueryParam::filter[name]==x][QueryParam::date.from==1]");
+    for (query, outcome) in [
+        ("filter[name]=x&date.from=1", Outcome::Holds),
+        ("filter[name]=x&filter=y&filter[other]=z&date.from=1", Outcome::Holds),
+        ("filter[name]=x&Filter[Name]=y&date.from=1", Outcome::NothingHolds),
+        ("filter[name]=x&date.from=1&date_from=2", Outcome::NothingHolds),
+        ("filter[name]=x&date.from=1&date[from=2", Outcome::NothingHolds),
+    ] {
+        assert_eq!(judged(&set, "GET", &format!("/a?{query}"), None), outcome, "{query}");
+    }
 }
 
 proptest! {
