@@ -26,6 +26,7 @@ pub mod mark;
 pub mod members;
 pub mod outbox;
 pub mod sets;
+pub mod shares;
 pub mod snapshot;
 pub mod store;
 pub mod usage;

@@ -209,7 +209,14 @@ impl ApiError {
                     pointer: format!("#/{field}"),
                     place: Some(Place { line: error.line, column: error.column }),
                 };
-                let told = told(400, "invalid_restrictions", "Some restrictions cannot be read; nothing was saved.");
+                let told = match errors.iter().all(|error| error.too_costly) {
+                    true => told(
+                        400,
+                        "restrictions_too_costly",
+                        "Judging by these restrictions would take a proxy too long; nothing was saved.",
+                    ),
+                    false => told(400, "invalid_restrictions", "Some restrictions are invalid; nothing was saved."),
+                };
                 Told { errors: errors.into_iter().map(fault).collect(), ..told }
             }
             Self::SecureMode => told(

@@ -172,14 +172,22 @@ fn stored_ip_ranges(token: &tokens::Model) -> Result<Vec<IpRule>, ApiError> {
     read_ip_ranges(token.ip_ranges.as_deref())
 }
 
-/// The restrictions of a token that another one is to have as well. What cannot be read must not be taken for none.
+/// The restrictions of a token that goes on under another value, whatever they cost. What cannot be read must not be taken
+/// for none.
 fn stored_restrictions(token: &tokens::Model) -> Result<Option<Set>, ApiError> {
     let Some(text) = &token.restrictions else {
         return Ok(None);
     };
-    match Set::parse(&[text]) {
-        Ok(Some(set)) => Ok(Some(set)),
-        Ok(None) | Err(_) => Err(ApiError::Internal("restrictions cannot be read".into())),
+    Set::saved(text).map(Some).ok_or_else(|| ApiError::Internal("restrictions cannot be read".into()))
+}
+
+/// The restrictions of a token that another one is to have as well: refused like those that a caller writes.
+fn copied_restrictions(token: &tokens::Model) -> Result<Option<Set>, ApiError> {
+    match stored_restrictions(token)? {
+        Some(set) if set.is_too_costly() => {
+            Set::parse(&[set.to_string()]).map_err(|errors| ApiError::InvalidRestrictionsIn("copy_of", errors))
+        }
+        restrictions => Ok(restrictions),
     }
 }
 

@@ -139,7 +139,7 @@ impl Sets {
         if let Some(set) = self.by_text.get(text) {
             return set.clone();
         }
-        let set = Set::parse(&[text]).ok().flatten().map(Rc::new);
+        let set = Set::saved(text).map(Rc::new);
         let memory = text.len() + set.as_ref().map_or(0, |set| set.memory());
         if self.memory + memory > SETS_MEMORY_MAX {
             *self = Self::default();

@@ -270,7 +270,8 @@ fn holds_second_credential(value: &[u8]) -> bool {
             outside.push(index);
         }
     }
-    let pieces = |commas: &[usize]| commas.iter().any(|comma| is_second_credential(value.get(*comma..).unwrap_or_default()));
+    let pieces =
+        |commas: &[usize]| commas.iter().any(|comma| is_second_credential(value.get(*comma..).unwrap_or_default()));
     if quoted == Quoted::No {
         return pieces(&outside);
     }
@@ -387,8 +388,21 @@ mod tests {
 
     #[test]
     fn attack_a_credential_behind_bytes_that_some_frameworks_strip() {
-        for before in [&b"\xa0"[..], b"\x85", b"\xc2\xa0", b"\xe2\x80\x83", b"\"", b"'", b"-", b"=", b"1", b"(", b"\x0b", b"\x1f", b"\xef\xbb\xbf"]
-        {
+        for before in [
+            &b"\xa0"[..],
+            b"\x85",
+            b"\xc2\xa0",
+            b"\xe2\x80\x83",
+            b"\"",
+            b"'",
+            b"-",
+            b"=",
+            b"1",
+            b"(",
+            b"\x0b",
+            b"\x1f",
+            b"\xef\xbb\xbf",
+        ] {
             for rest in [&b"Basic YTpi"[..], b"bEARER x", b"Basic:YTpi"] {
                 let value = [before, rest].concat();
                 assert_eq!(read(&[&value]), Credential::Unreadable, "{value:?}");

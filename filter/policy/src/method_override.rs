@@ -90,7 +90,9 @@ mod tests {
         ] {
             assert!(overrides_method(name.as_bytes()), "{name}");
         }
-        for name in [":method", "method", "x-methods", "x-request-method", "access-control-request-method", "content-type", ""] {
+        for name in
+            [":method", "method", "x-methods", "x-request-method", "access-control-request-method", "content-type", ""]
+        {
             assert!(!overrides_method(name.as_bytes()), "{name}");
         }
     }

@@ -295,7 +295,9 @@ fn overlong(lead: u8, tail: &[u8], second_bytes: SecondBytes) -> Option<(u8, &[u
 fn in_ascii(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     if path.is_ascii() {
-        text.extend(path.iter().filter(|byte| !byte.is_ascii_control()).map(|byte| char::from(byte.to_ascii_lowercase())));
+        text.extend(
+            path.iter().filter(|byte| !byte.is_ascii_control()).map(|byte| char::from(byte.to_ascii_lowercase())),
+        );
         return text;
     }
     for character in String::from_utf8_lossy(path).chars().filter(|c| !c.is_control()) {

@@ -4,6 +4,7 @@ use super::counters::Counters;
 use super::host::{self, ProxyData};
 use crate::feed::LOOK_MS;
 use crate::sets::Sets;
+use crate::shares::Shares;
 use crate::snapshot::{self, Head, Unreadable};
 use crate::store::HostFailure;
 use crate::usage::{Ticket, Usage};
@@ -14,7 +15,7 @@ use policy::settings::{Audience, AuditCalls};
 use policy::usage::Call;
 use policy::{
     DenyReason, Facts, FilterKeys, Found, KeyedHash, Known, Request, Settings, Site, Snapshot, Sources, Timestamp,
-    TokenRecord, UserRecord, Verdict, decide,
+    TokenRecord, UserRecord, Verdict, decide, decide_counted,
 };
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ pub(crate) struct Judge {
     pub(crate) sync_key: Option<SyncKey>,
     look: RefCell<Option<Look>>,
     sets: RefCell<Sets>,
+    shares: RefCell<Shares>,
     usage: RefCell<Usage>,
     /// Whether a tick takes to the outbox what was gathered.
     ticks: bool,
@@ -123,7 +125,7 @@ impl Sources for InForce<'_> {
         let Found::Record(record) = snapshot::restrictions(&ProxyData, &self.head, hash) else {
             return Found::Unreadable;
         };
-        let Ok(Some(set)) = Set::parse(&[record.text]).map(|set| set.map(Rc::new)) else {
+        let Some(set) = Set::saved(&record.text).map(Rc::new) else {
             return Found::Unreadable;
         };
         self.sets.borrow_mut().keep(*hash, set.clone());
@@ -142,6 +144,7 @@ impl Judge {
             sync_key,
             look: RefCell::new(None),
             sets: RefCell::default(),
+            shares: RefCell::default(),
             usage: RefCell::default(),
             ticks,
             serves: Cell::new(false),
@@ -199,8 +202,22 @@ impl Judge {
         let (settings, keys) = &*opened;
         let known = Known::gather(request, settings, keys, &InForce { head, sets: &self.sets });
         let snapshot = Snapshot::Ready { settings, age_ms: head.age_ms(clock) };
-        let verdict = decide(&Facts { request, snapshot, known: &known, body, now });
+        let verdict = self.verdict(&Facts { request, snapshot, known: &known, body, now }, clock);
         Ok(Judged { verdict, now, clock, opened: Some(opened), known })
+    }
+
+    /// The verdict, unless the token has had its share of this worker.
+    fn verdict(&self, facts: &Facts<'_>, clock: u64) -> Verdict {
+        let restricted = facts.known.restrictions.record().and(facts.known.token.record());
+        let Some(token) = restricted else {
+            return decide(facts);
+        };
+        if self.shares.borrow().is_used_up(&token.id, clock) {
+            return Verdict::Deny(DenyReason::TooManyRequests);
+        }
+        let (verdict, steps) = decide_counted(facts);
+        self.shares.borrow_mut().spend(&token.id, steps, clock);
+        verdict
     }
 
     /// The head in force and its settings, by a look that is at most [`LOOK_MS`] old at `now`: an acknowledgement waits

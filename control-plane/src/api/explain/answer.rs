@@ -5,6 +5,7 @@ use super::presented::Presented;
 use policy::assertion::For;
 use policy::calls::Escaped;
 use policy::headers::{self, HeaderEdit, MARK};
+use policy::restrictions::TARGET_LEN_MAX;
 use policy::restrictions::explain::{Finding, Line, Part};
 use policy::{Explanation, Request, Step, StepOutcome, Verdict};
 use serde::Serialize;
@@ -68,8 +69,9 @@ struct LineView {
     line: usize,
     /// The line.
     text: String,
-    /// `holds`, `fails`, `unreadable`, or `not_looked_at`, since another line decided.
-    #[schema(pattern = "^(holds|fails|unreadable|not_looked_at)$")]
+    /// `holds`, `fails`, `unreadable`, `too_long`, `too_costly` (the lines before it took all that a judgement may take),
+    /// or `not_looked_at`, since another line decided.
+    #[schema(pattern = "^(holds|fails|unreadable|too_long|too_costly|not_looked_at)$")]
     outcome: &'static str,
     /// What of it does not hold, or cannot be read.
     detail: Option<String>,
@@ -119,9 +121,9 @@ impl Explained {
             headers_set,
             headers_removed,
             steps: steps.into_iter().map(StepView::new).collect(),
+            notes: notes(asked, presented, !lines.is_empty()),
             lines: (1..).zip(lines).map(|(number, line)| LineView::new(number, line)).collect(),
             settings_revision,
-            notes: notes(asked, presented),
         }
     }
 }
@@ -145,11 +147,16 @@ impl LineView {
             Finding::Holds => ("holds", None),
             Finding::Fails(part) => ("fails", Some(fails(&part))),
             Finding::Unreadable(part) | Finding::NeedsBody(part) => ("unreadable", Some(unreadable(&part))),
+            Finding::TooLong(_) => ("too_long", Some(format!("The query has more than {TARGET_LEN_MAX} bytes."))),
+            Finding::TooCostly(_) => ("too_costly", Some(TOO_COSTLY.into())),
             Finding::Spared => ("not_looked_at", None),
         };
         Self { line, text, outcome, detail }
     }
 }
+
+const TOO_COSTLY: &str = "Matching this regex would take more steps than a judgement may take, so it does not match. \
+                          Save the restrictions anew: the refusal says which line costs what.";
 
 fn fails(part: &Part) -> String {
     match part {
@@ -191,7 +198,7 @@ fn place(to: For) -> &'static str {
     }
 }
 
-fn notes(asked: &Asked, presented: &Presented) -> Vec<&'static str> {
+fn notes(asked: &Asked, presented: &Presented, has_lines: bool) -> Vec<&'static str> {
     let path = asked.url.split('?').next().unwrap_or_default().to_ascii_lowercase();
     [
         (!is_normal(&asked.url)).then_some(
@@ -199,6 +206,9 @@ fn notes(asked: &Asked, presented: &Presented) -> Vec<&'static str> {
         ),
         (path.contains("%2f") || path.contains("%5c")).then_some(
             "Envoy itself refuses encoded slashes and backslashes unless path_with_escaped_slashes_action keeps them.",
+        ),
+        has_lines.then_some(
+            "Not judged here: a proxy answers 429 too_many_requests while a token takes more than 100 ms of a worker's second.",
         ),
         presented
             .may_be_anothers

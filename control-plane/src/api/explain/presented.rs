@@ -88,8 +88,7 @@ impl Presented {
             let hash = self.look_up(image, &self.hash)?.restrictions?;
             Some((hash, image.restrictions(&hash)?.text.clone()))
         })?;
-        let set = Set::parse(&[text]).ok()??;
-        Some((hash, Rc::new(set)))
+        Some((hash, Rc::new(Set::saved(&text)?)))
     }
 
     /// The image, as the rules ask it about this request.

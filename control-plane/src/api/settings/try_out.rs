@@ -49,7 +49,8 @@ pub(crate) struct SettingsTrialBody {
 /// Nothing is changed. A call is judged at its own time, from the token and the users as they are now, under the settings in
 /// force and under those that are tried. A yes or a no is never wrong of the request that was made: where query, body,
 /// scheme or headers decide, which are not on record, the answer is undecidable. 200 with the answers; 400
-/// `invalid_settings`, `invalid_restrictions` with every error in `errors`; 503 `busy` while another trial is under way.
+/// `invalid_settings`, `invalid_restrictions`, `restrictions_too_costly` with every error in `errors`; 503 `busy` while
+/// another trial is under way.
 #[utoipa::path(
     post,
     path = "/api/v1/settings/try",

@@ -81,7 +81,8 @@ impl Created {
 
 /// Creates a token: one's own; sysadmins: anyone's.
 ///
-/// 201 with the token; 403 for another user's unless the caller is a sysadmin, and `only_admins_create` while that
+/// 201 with the token; 400 `invalid_restrictions` with line and column, `restrictions_too_costly` for lines by which a proxy
+/// would take more than some 5 ms to judge; 403 for another user's unless the caller is a sysadmin, and `only_admins_create` while that
 /// setting is on; 409 `too_many_tokens`, `token_exists`.
 #[utoipa::path(
     post,

@@ -42,7 +42,7 @@ pub(crate) struct TokenEditBody {
 
 /// Edits a token: one's own; sysadmins: anyone's. Not in secure mode.
 ///
-/// 200 with the token; 403 `secure_mode`, and `only_admins_create` while that setting is on; 409 `last_sysadmin_token` for
+/// 200 with the token; 400 `invalid_restrictions`, `restrictions_too_costly`; 403 `secure_mode`, and `only_admins_create` while that setting is on; 409 `last_sysadmin_token` for
 /// the last one by which anybody could administer.
 #[utoipa::path(
     patch,

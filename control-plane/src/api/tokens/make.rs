@@ -107,7 +107,7 @@ pub(crate) async fn make(
             (said, _) => said.unwrap_or_default(),
         },
         restrictions: match (wish.restrictions, copied) {
-            (None, Some(token)) => super::stored_restrictions(token)?,
+            (None, Some(token)) => super::copied_restrictions(token)?,
             (said, _) => said.flatten(),
         },
         recoverable: material.recoverable,

@@ -36,8 +36,8 @@ pub(crate) struct TokenTrialBody {
 /// Tries other restrictions of a token on the last calls with it: one's own; sysadmins: anyone's.
 ///
 /// Nothing is changed, so it works in secure mode too: create another token with them. It answers as the trial of settings
-/// does; users see those calls that they see in the audit of calls. 200 with the answers; 400 `invalid_restrictions`; 503
-/// `busy` while another trial is under way.
+/// does; users see those calls that they see in the audit of calls. 200 with the answers; 400 `invalid_restrictions`,
+/// `restrictions_too_costly`; 503 `busy` while another trial is under way.
 #[utoipa::path(
     post,
     path = "/api/v1/tokens/{id}/try",

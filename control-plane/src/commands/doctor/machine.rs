@@ -129,7 +129,7 @@ fn database(checks: &mut Checks, data: &Path, master: Option<&MasterKey>, is_ser
         }
         Err(error) => return checks.fail("database", error.to_string(), "try again"),
     };
-    let Found { broken, missing_steps, unknown_steps, hash_key_id } = found;
+    let Found { broken, missing_steps, unknown_steps, hash_key_id, too_costly } = found;
     match broken.first() {
         None => checks.ok("database", format!("{shown} is whole")),
         Some(first) => {
@@ -160,5 +160,14 @@ fn database(checks: &mut Checks, data: &Path, master: Option<&MasterKey>, is_ser
         ),
         (None, _) => checks.warn("hash key", "the database has none yet", "the first `tokengate serve` notes it"),
         (_, None) => checks.warn("hash key", "was not compared", "it takes the master key"),
+    }
+    if too_costly.is_empty() {
+        checks.ok("restrictions", "proxies can judge by all of them");
+    } else {
+        checks.warn(
+            "restrictions",
+            format!("take a proxy too long, so that their last lines match nothing: {}", too_costly.join(", ")),
+            "create these tokens anew with fewer or simpler lines; the refusal of today's says which line costs what",
+        );
     }
 }

@@ -199,7 +199,8 @@ fn detail(rule: Rule, facts: &Facts<'_>, show: &impl Fn(Timestamp) -> String) ->
         )
         .into(),
         Rule::QueryReadable => {
-            "The query has a wrong escape, a `;`, a control character in a name, no UTF-8, or too many parameters.".into()
+            "The query has a wrong escape, a `;`, a control character in a name, no UTF-8, or too many parameters."
+                .into()
         }
         Rule::BodyReadable => match request.declared_length {
             Some(length) => format!("The body has {length} bytes; `body_limit` says how many are looked at.").into(),

@@ -58,9 +58,21 @@ mod tests {
     #[test]
     fn l10_names_that_some_reader_takes_for_the_same() {
         for twin in [
-            "permissions", "Permissions", "PERMISSIONS", " permissions", "permissions ", "\tpermissions", "\u{a0}permissions",
-            "permissions\0", "permissions\0x", "per\u{ad}missions", "\u{feff}permissions", "perm\u{131}ss\u{130}ons",
-            "permi\u{17f}\u{17f}ions", "\u{ff50}ermissions", "permissions\u{3000}",
+            "permissions",
+            "Permissions",
+            "PERMISSIONS",
+            " permissions",
+            "permissions ",
+            "\tpermissions",
+            "\u{a0}permissions",
+            "permissions\0",
+            "permissions\0x",
+            "per\u{ad}missions",
+            "\u{feff}permissions",
+            "perm\u{131}ss\u{130}ons",
+            "permi\u{17f}\u{17f}ions",
+            "\u{ff50}ermissions",
+            "permissions\u{3000}",
         ] {
             assert_eq!(alike(twin, usize::MAX), "permissions", "{twin:?}");
             assert_eq!(alike(twin, "permissions".len()), "permissions", "{twin:?}");
@@ -74,8 +86,19 @@ mod tests {
     #[test]
     fn l10_names_of_parameters_that_php_and_others_take_for_the_same() {
         for twin in [
-            "date_from", "date.from", "date from", "date+from", "date[from", "Date.From", "date_from[]", "date_from[0][x]",
-            "date.from[", "[date_from]", "[date.from", " [date_from", "date_from]x",
+            "date_from",
+            "date.from",
+            "date from",
+            "date+from",
+            "date[from",
+            "Date.From",
+            "date_from[]",
+            "date_from[0][x]",
+            "date.from[",
+            "[date_from]",
+            "[date.from",
+            " [date_from",
+            "date_from]x",
         ] {
             assert!(alike_in_query(twin).iter().any(|looks| looks == "date_from"), "{twin:?}");
         }

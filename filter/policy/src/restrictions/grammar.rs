@@ -371,11 +371,7 @@ mod tests {
     /// Subject and regex of each suffix.
     fn suffixes(line: &str) -> Vec<(String, String)> {
         let suffixes = only(line).suffixes.into_iter();
-        suffixes
-            .map(|Suffix { subject, pattern }| {
-                (subject.name().into(), pattern.text().into())
-            })
-            .collect()
+        suffixes.map(|Suffix { subject, pattern }| (subject.name().into(), pattern.text().into())).collect()
     }
 
     /// Places of all errors, as line and column.

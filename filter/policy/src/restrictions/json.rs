@@ -289,12 +289,7 @@ mod tests {
 
     #[test]
     fn l5_a_duplicate_of_a_named_field_or_of_one_on_the_way_leaves_nothing() {
-        for body in [
-            r#"{"f":1,"f":1}"#,
-            r#"{"f":1,"\u0066":2}"#,
-            r#"{"f":1,"f":{}}"#,
-            r#"{"f":1,"f":1,"f":1}"#,
-        ] {
+        for body in [r#"{"f":1,"f":1}"#, r#"{"f":1,"\u0066":2}"#, r#"{"f":1,"f":{}}"#, r#"{"f":1,"f":1,"f":1}"#] {
             assert_eq!(text(body, "f"), None, "{body}");
             assert_eq!(text(format!("{{\"o\":{body}}}"), "o.f"), None, "{body}");
         }
@@ -317,8 +312,20 @@ mod tests {
     #[test]
     fn attack_l10_a_twin_of_a_named_field_that_some_reader_takes_for_it() {
         for twin in [
-            "Kiss", "KISS", "\u{212a}iss", "ki\u{17f}s", "k\u{131}ss", " kiss", "kiss ", "kiss\\u0000", "kiss\\u0000x",
-            "\u{ff4b}iss", "ki\u{ad}ss", "\\u006Biss", "\\tkiss", "\u{feff}kiss",
+            "Kiss",
+            "KISS",
+            "\u{212a}iss",
+            "ki\u{17f}s",
+            "k\u{131}ss",
+            " kiss",
+            "kiss ",
+            "kiss\\u0000",
+            "kiss\\u0000x",
+            "\u{ff4b}iss",
+            "ki\u{ad}ss",
+            "\\u006Biss",
+            "\\tkiss",
+            "\u{feff}kiss",
         ] {
             for body in [format!(r#"{{"kiss":1,"{twin}":2}}"#), format!(r#"{{"{twin}":2,"kiss":1}}"#)] {
                 assert_eq!(text(&body, "kiss"), None, "{body}");

@@ -515,7 +515,20 @@ mod tests {
         ] {
             assert!(is_ordinary(ordinary), "{ordinary}");
         }
-        for general in ["(?i:a)", "a(?i)", r"a\b", "(?x)a", "(?P<n>a)", "a^b", "a$b", "[[:alpha:]]", r"\x41", "[a&&b]", "a**", "a{2}{3}"] {
+        for general in [
+            "(?i:a)",
+            "a(?i)",
+            r"a\b",
+            "(?x)a",
+            "(?P<n>a)",
+            "a^b",
+            "a$b",
+            "[[:alpha:]]",
+            r"\x41",
+            "[a&&b]",
+            "a**",
+            "a{2}{3}",
+        ] {
             if let Ok(pattern) = Pattern::new(general) {
                 assert!(pattern.not_ordinary().is_some(), "{general}");
             }

@@ -222,10 +222,7 @@ const EXAMPLES: [(&str, usize); 11] = [
     ("[get].*/rest/api/2/project.*", 2_069),
     (".*/rest/api/2/issue/SCRUM-[1-2]{1}/comment.*", 2_069),
     (".*/rest/extender/1.0/filter/user/.*[QueryParam::permissions==true]", 4_138),
-    (
-        ".*rest/extender/1.0/worklog/user/.*[QueryParam::dateFrom==2018-01-01][QueryParam::dateTo==2018-12-01]",
-        6_207,
-    ),
+    (".*rest/extender/1.0/worklog/user/.*[QueryParam::dateFrom==2018-01-01][QueryParam::dateTo==2018-12-01]", 6_207),
     (".*/rest/api/2/filter[JsonData::editable==false][JsonData::favourite==false]", 6_207),
     (".*/rest/api/2/issue[JsonData::fields.project.key==JRA]", 4_138),
     ("[A-Z]+.*", 2_069),
@@ -250,7 +247,8 @@ fn l11_no_example_is_too_costly_nor_are_all_together() {
 #[test]
 fn l11_a_set_costs_what_its_costliest_method_costs() {
     let dear = format!(r".*{}\b", "x".repeat(200));
-    let lines = |methods: &[&str]| methods.iter().map(|method| format!("[{method}]{dear}")).collect::<std::vec::Vec<_>>();
+    let lines =
+        |methods: &[&str]| methods.iter().map(|method| format!("[{method}]{dear}")).collect::<std::vec::Vec<_>>();
     let one = Set::parse(&lines(&["get"])).unwrap().unwrap().worst();
     assert!(one > STEPS_MAX / 2 && one < STEPS_MAX);
     assert_eq!(Set::parse(&lines(&["get", "put", "post", "delete"])).unwrap().unwrap().worst(), one);

@@ -8,7 +8,8 @@ pub(super) struct Case {
     pub(super) credential: Credential,
     pub(super) path: Path,
     pub(super) method: &'static str,
-    pub(super) override_header: Option<&'static str>,
+    /// A header that overrides the method, or behind a `?` a parameter of the query.
+    pub(super) overridden_by: Option<&'static str>,
     /// All values of `contextUser`.
     pub(super) context_user: &'static [&'static str],
     pub(super) client: Option<&'static str>,

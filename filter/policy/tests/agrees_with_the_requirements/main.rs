@@ -113,9 +113,11 @@ fn answer(verdict: &Result<Goes, Refusal>) -> Answer {
     }
 }
 
-/// Restrictions have their own tests, and what the proxy fails at is no verdict.
-const ELSEWHERE: [DenyReason; 5] = [
+/// Restrictions have their own tests; what the proxy fails at, and what it has no time for, is no verdict.
+const ELSEWHERE: [DenyReason; 7] = [
     DenyReason::ProxyFailure,
+    DenyReason::TooManyRequests,
+    DenyReason::TooLongToJudge,
     DenyReason::Restricted,
     DenyReason::BadQuery,
     DenyReason::BodyUnreadable,

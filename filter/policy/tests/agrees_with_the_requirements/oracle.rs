@@ -53,12 +53,16 @@ pub(super) fn by_the_requirements(case: &Case) -> Result<Goes, Refusal> {
         }
         _ => return without_token(case),
     };
+    // U10: "Where passwords are disabled for the request (S3) it is 403 as A says, whole or mistyped"; a known token keeps
+    // its own code, and whether it is known must be looked up.
+    let no_password = user.is_some_and(|user| !password_may_pass(case, user));
     let is_of_our_format = matches!(secret, Shown::Token | Shown::Unknown);
-    refuse_if(is_of_our_format && !accepted, 401, "scheme_not_allowed")?;
+    refuse_if(is_of_our_format && !accepted && !no_password, 401, "scheme_not_allowed")?;
 
     // D2, U10: what begins like a token and is none, as anyone can tell without asking. Open: whether "a token of ours"
     // in U3 means these, too.
-    refuse_if(matches!(secret, Shown::Mistyped | Shown::CutOff), 401, "mistyped_token")?;
+    let is_none = if no_password { 403 } else { 401 };
+    refuse_if(matches!(secret, Shown::Mistyped | Shown::CutOff), is_none, "mistyped_token")?;
 
     // Principle 3, U11: every other secret is looked up, for it may be an imported token, if any token is so long.
     // Open: what holds a token of ours without beginning like one could be refused at once.
@@ -66,17 +70,13 @@ pub(super) fn by_the_requirements(case: &Case) -> Result<Goes, Refusal> {
     refuse_if(may_be_one && !case.tokens_readable, 503, "snapshot_unreadable")?;
 
     match secret {
-        // U10: "where passwords are disabled for the request (S3) it is 403".
-        Shown::Unknown => match user {
-            Some(user) if !password_may_pass(case, user) => Err((403, "unknown_token")),
-            _ => Err((401, "unknown_token")),
-        },
+        Shown::Unknown => Err((is_none, "unknown_token")),
         Shown::Token | Shown::Imported => {
             refuse_if(!accepted, 401, "scheme_not_allowed")?;
             with_token(case, user)
         }
         // Nobody's, but whoever reads it finds a token of ours in it.
-        Shown::AfterSpace | Shown::Quoted => Err((401, "mistyped_token")),
+        Shown::AfterSpace | Shown::Quoted => Err((is_none, "mistyped_token")),
         _ => {
             // A3, "never a secret": a token where the name belongs; an imported one only a look can tell.
             let name = user.filter(|name| !name.is_empty());
@@ -148,7 +148,7 @@ pub(super) fn with_token(case: &Case, user: Option<&str>) -> Result<Goes, Refusa
     let is_restricted = token.scope == Scope::ReadOnly || !token.addresses.is_empty();
     refuse_if(for_the_control_plane && (is_restricted || token.owner.is_none()), 403, "cannot_manage")?;
     // U15: "a restricted token together with `X-HTTP-Method-Override` (or its siblings)".
-    refuse_if(is_restricted && case.override_header.is_some(), 400, "method_override")?;
+    refuse_if(is_restricted && case.overridden_by.is_some(), 400, "method_override")?;
     // L9.
     let not_from_here = !token.addresses.is_empty() && !any_rule_matches(token.addresses, case.client);
     refuse_if(not_from_here, 403, "ip_not_allowed")?;

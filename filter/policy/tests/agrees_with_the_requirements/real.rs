@@ -152,10 +152,18 @@ impl World {
 
     /// The headers as the proxy gives them.
     fn headers(&self, case: &Case) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let target = case.path.target.replace(A_TOKEN, &self.token);
+        let mut target = case.path.target.replace(A_TOKEN, &self.token);
+        let (header, parameter) = match case.overridden_by.map(|name| (name, name.strip_prefix('?'))) {
+            Some((_, Some(parameter))) => (None, Some(parameter)),
+            Some((header, None)) => (Some(header), None),
+            None => (None, None),
+        };
+        if let Some(parameter) = parameter {
+            target = format!("{target}{}{parameter}=DELETE", if target.contains('?') { '&' } else { '?' });
+        }
         let mut headers = vec![(":method", case.method.into()), (":path", target), (":authority", "host".into())];
         headers.extend(self.authorization(case.credential).into_iter().map(|value| ("authorization", value)));
-        headers.extend(case.override_header.map(|name| (name, "DELETE".into())));
+        headers.extend(header.map(|name| (name, "DELETE".into())));
         headers.extend(case.context_user.iter().map(|name| ("contextuser", (*name).into())));
         headers.into_iter().map(|(name, value)| (name.into(), value.into_bytes())).collect()
     }

@@ -310,7 +310,10 @@ impl Cells {
         };
         let wrong = |error: policy::restrictions::SyntaxError| Wrong {
             column: Some(Column::Restrictions),
-            detail: format!("cannot be read: {error}"),
+            detail: match error.too_costly {
+                true => format!("would take a proxy too long: {error}"),
+                false => format!("cannot be read: {error}"),
+            },
             place: Some(Place { line: error.line, column: error.column }),
         };
         let set = set.map_err(|errors| errors.into_iter().map(wrong).collect::<Vec<_>>())?;

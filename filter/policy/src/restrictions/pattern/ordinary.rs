@@ -610,7 +610,8 @@ fn rows(runs: &[(Class, usize, usize)], words: usize) -> Result<(Vec<u64>, Vec<u
     let mut any = alloc::vec![0; words];
     for (class, first, count) in runs {
         let mut take = |from: u32, to: u32| {
-            let taken = row(&others, from).saturating_mul(words)..row(&others, to).saturating_add(1).saturating_mul(words);
+            let taken =
+                row(&others, from).saturating_mul(words)..row(&others, to).saturating_add(1).saturating_mul(words);
             for row in rows.get_mut(taken).unwrap_or_default().chunks_exact_mut(words) {
                 set_all(row, *first, *count);
             }
