@@ -32,6 +32,7 @@
 //! | `import` | tokens taken over from elsewhere, by file: all or none, or line by line (M6) |
 //! | `trial` | trying settings and restrictions on the calls that were made: what is said comes true (S9) |
 //! | `edits` | edits from the version that was read (`ETag`, `If-Match`), and within what a creation may be (S1, S8) |
+//! | `judging_costs` | what one request may cost a worker that serves everyone (L11) |
 //! | `clients` | those that nobody here wrote: curl, two Python packages for Jira and Confluence, Newman |
 //! | `explain` | an explanation is what Envoy does, of thousands of requests; and tells nobody of others' tokens (M9) |
 //! | `moving` | the guide for those who come from another product does what it says |
@@ -55,6 +56,7 @@ mod guards;
 mod identity;
 mod import;
 mod imported_tokens;
+mod judging_costs;
 mod load;
 mod local_stack;
 mod management;
