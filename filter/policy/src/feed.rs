@@ -32,6 +32,8 @@
 //!   - in the settings, another value in the part of 0.1.0, the real one in the extension (`settings/wire.rs`);
 //!   - in a record, such as another kind of `TokenState`: `Deleted` in the old place, the real one at the end (a proxy that
 //!     cannot read a record refuses its token with 503, and asks for everything once a minute);
+//!     the same becomes of a restricted token whose lines an older filter cannot parse: lines that it knew stay valid, and
+//!     a new kind of line has effect only where every filter knows it;
 //!   - in usage, batches of their own for a new kind of [`crate::usage::Entry`]: a control plane that cannot read a batch
 //!     leaves that batch out, and no other.
 //! - What is left needs a new version, the first byte of each message. That of an [`Ask`] says what the proxy reads: the
