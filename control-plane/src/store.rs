@@ -26,7 +26,7 @@ use crate::image::{Image, ImageError, Prepared};
 use crate::keys::{self, MasterKey};
 use durable::Durable;
 use futures_util::TryStreamExt as _;
-use policy::feed::SyncKey;
+use policy::feed::{SNAPSHOT_FORM, SyncKey};
 use policy::{DenyReason, FilterKeys, KeyedHash, Settings, Timestamp, still_stands};
 use sea_orm::sea_query::ExprTrait as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -367,14 +367,96 @@ async fn load_image(db: &DatabaseConnection, master: &MasterKey, sync_key: &Sync
     )?)
 }
 
-/// The name of the history that the proxies are told. Not only of the database's: another key of the hashes, or another
-/// release, which may encode the same rows otherwise or have other defaults, is another history too, and everyone gets
-/// everything anew.
+/// The name of the history that the proxies are told: the database's, under one key of the hashes and in one form of the
+/// snapshot. With another key or form the same revision is another snapshot, and everyone gets everything anew. The release
+/// is not part of it ([`SNAPSHOT_FORM`] says why).
 fn epoch(head: &feed_head::Model) -> u64 {
     let mut hasher = Sha256::new();
     hasher.update(head.epoch.to_le_bytes());
     hasher.update(head.hash_key_id.to_le_bytes());
-    hasher.update(env!("CARGO_PKG_VERSION"));
+    hasher.update(SNAPSHOT_FORM);
     let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = hasher.finalize().into();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::{RestrictionsRecord, Shard};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_same_rows_make_the_snapshot_of_this_form() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = directory.path().join("master.key");
+        std::fs::write(&key, format!("{}\n", "5c".repeat(32))).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let master = MasterKey::load_or_create(&key).unwrap();
+        let keys = master.filter_keys(&Settings::default(), None);
+
+        let user = users::Model {
+            id: 1,
+            name: "Alice".into(),
+            name_folded: Some("alice".into()),
+            email: Some("alice@example.org".into()),
+            email_folded: Some("alice@example.org".into()),
+            sysadmin: true,
+            suspended: false,
+            created_at: 1,
+            password_hash: None,
+        };
+        let token = tokens::Model {
+            id: 1,
+            public_id: "id".into(),
+            hash: vec![1; 32],
+            label: "label".into(),
+            owner_id: Some(1),
+            created_at: 1,
+            valid_from: Some(2),
+            expires_at: Some(3),
+            deleted_at: None,
+            read_only: true,
+            imported: false,
+            ip_ranges: Some(r#"["10.0.0.0/8"]"#.into()),
+            restrictions: Some(".*".into()),
+            recoverable: None,
+        };
+        let suspended = users::Model { suspended: true, ..user.clone() };
+        let gone = users::Model { name_folded: None, ..user.clone() };
+        let rows = [
+            (token.clone(), Some(&user)),
+            (token.clone(), Some(&suspended)),
+            (token.clone(), Some(&gone)),
+            (token.clone(), None),
+            (tokens::Model { owner_id: None, read_only: false, ..token.clone() }, None),
+            (tokens::Model { deleted_at: Some(5), ..token.clone() }, Some(&user)),
+            (tokens::Model { ip_ranges: Some("?".into()), imported: true, ..token.clone() }, Some(&user)),
+            (
+                tokens::Model { ip_ranges: None, restrictions: None, valid_from: None, expires_at: None, ..token },
+                Some(&user),
+            ),
+        ];
+        let records: Vec<_> = rows.iter().map(|(token, owner)| tokens::record(token, *owner, &master)).collect();
+        let numbered = (0u8..).map(|number| KeyedHash::from_bytes([number; 32]));
+        let sets: Vec<(KeyedHash, RestrictionsRecord)> =
+            rows.iter().zip(&records).filter_map(|((token, _), record)| tokens::restrictions(token, record)).collect();
+        let users: Vec<_> = [&user, &suspended]
+            .into_iter()
+            .flat_map(|user| {
+                users::hashes(user, &keys).into_iter().map(|hash| (hash, users::record(user, Some(vec![7]))))
+            })
+            .collect();
+        let tokens: Vec<_> = numbered.zip(records).collect();
+        let shards = [
+            Shard::encode(tokens.iter().map(|(hash, record)| (hash, record))).unwrap(),
+            Shard::encode(users.iter().map(|(hash, record)| (hash, record))).unwrap(),
+            Shard::encode(sets.iter().map(|(hash, record)| (hash, record))).unwrap(),
+        ];
+        let digest: [u8; 32] = Sha256::digest(shards.concat()).into();
+        assert_eq!(
+            (SNAPSHOT_FORM, keys::hex(&digest).to_string().as_str()),
+            ("0.1.0", "bc96fe90a8c91c094df511e2b946c31f9d2b75105c6999182ea837eff9211a4c"),
+            "if the rows of a database now make another snapshot, SNAPSHOT_FORM must change with it"
+        );
+    }
 }

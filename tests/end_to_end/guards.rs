@@ -33,14 +33,14 @@ pub(crate) const FAILS_IN_WORKERS: &str = r#"(module
   (func (export "proxy_on_log") (param i32))
   (func (export "proxy_on_delete") (param i32)))"#;
 
-fn put_in_place_of_the_filter(world: &mut World, module: &str) {
+pub(crate) fn put_in_place_of_the_filter(world: &mut World, module: &str) {
     let file = world.site.logs.join("broken.wasm");
     fs::write(&file, wat::parse_str(module).expect("a module")).expect("a file");
     let filter = world.site.tools.filter.display().to_string();
     world.edit_config(&filter, &file.display().to_string());
 }
 
-fn assert_nothing_passes(world: &World) {
+pub(crate) fn assert_nothing_passes(world: &World) {
     for path in ["/", "/login", "/rest/api/2/issue/JRA-1"] {
         for call in [
             world.get(path),

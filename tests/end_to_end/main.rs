@@ -39,6 +39,7 @@
 //! | `facades` | scripts that were written for other products work unchanged (M1 to M4) |
 //! | `local_stack` | `make run`, and the entry points of the containers |
 //! | `load` | the load generator itself: every request accounted for; the benchmarks run |
+//! | `upgrade` | the filter and the `envoy.yaml` of the last release work with the control plane and the filter of this one |
 //! | `wasm_module` | what the filter asks of its host |
 
 mod addresses;
@@ -74,6 +75,7 @@ mod signing_in;
 mod tls;
 mod tokens;
 mod trial;
+mod upgrade;
 mod usage;
 mod using_a_token;
 mod vm_faults;

@@ -1,7 +1,7 @@
 //! The audit of calls (A2), and when and how often a token was used (M7): each call once, whatever happens on the way.
 
 use policy::feed::{Receipt, Report, SyncKey};
-use policy::usage::{Counted, Entry, append};
+use policy::usage::{Call, Counted, Entry, append};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::atomic::AtomicBool;
@@ -381,4 +381,49 @@ fn attack_a_report_that_comes_again_in_other_pieces_or_under_another_key_counts_
     world.start_control_plane();
     assert_eq!(taken(report(&key, 1, 0, &[batch(1), batch(10), batch(100)]), 1), 11, "also after a restart");
     assert_eq!(uses(&world, &token), 111_111);
+}
+
+#[test]
+fn what_a_filter_of_a_later_release_reports_is_taken_in_as_far_as_it_is_known() {
+    let world = World::start_without_proxy();
+    world.create_user("alice");
+    let token = world.new_token(&json!({ "label": "test", "owner": "alice" }));
+    let key = SyncKey::parse(&world.site.sync_key().expect("a sync key")).expect("a sync key");
+    let call = Call {
+        at: now(),
+        token: Some(token.id.clone()),
+        user: Some("alice".into()),
+        actor: None,
+        method: "GET".into(),
+        path: "/rest/x".into(),
+        address: None,
+        outcome: "from_the_future".into(),
+        status: None,
+        request_id: String::new(),
+    };
+    let (outcome, last_at) = ("also_from_there".into(), now());
+    let counted = Counted { token: Some(token.id.clone()), outcome, calls: 7, last_at, last_address: None };
+    let admitted = Call { outcome: "admitted".into(), ..call.clone() };
+    let batch = |entries: &[Entry]| {
+        let mut batch = Vec::new();
+        entries.iter().for_each(|entry| append(&mut batch, entry));
+        batch
+    };
+    let batches = [
+        batch(&[Entry::Call(call), Entry::Counted(counted)]),
+        vec![9, 9, 9], // another kind of entry, in a batch of its own
+        batch(&[Entry::Call(admitted)]),
+    ];
+    let url = format!("http://127.0.0.1:{}/feed/v1/usage", world.site.ports.control);
+    let call = tests::client().build().expect("a client").post(url).body(report(&key, 1, 0, &batches));
+    let body = call.send().and_then(reqwest::blocking::Response::bytes).expect("an answer");
+    assert_eq!(Receipt::open(&body, [7; 16], [1; 16], &key).map(|receipt| receipt.taken), Some(3));
+    let rows = world.rows("select outcome, calls, method from calls where proxy = 'crafted' order by id");
+    assert_eq!(rows, ["from_the_future|1|GET", "also_from_there|7|None", "admitted|1|GET"]);
+    let listed = world.as_admin(Method::GET, "/api/v1/audit/calls?outcome=from_the_future").send();
+    assert_eq!(listed.json["items"][0]["token"], *token.id, "{}", listed.text);
+    assert_eq!(uses(&world, &token), 1, "an outcome that is not known is no use");
+    let trial = json!({ "settings": { "token_authentication": false } });
+    let tried = world.as_admin(Method::POST, "/api/v1/settings/try").json(&trial).send();
+    assert_eq!(tried.status, 200, "what becomes of such calls can be tried: {}", tried.text);
 }

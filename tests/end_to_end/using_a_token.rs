@@ -133,7 +133,7 @@ const FORGED: [(&str, &[u8]); 8] = [
     ("x-tokengate-anything", b"1"),
 ];
 
-fn assert_forgeries_never_arrive(world: &World) {
+pub(crate) fn assert_forgeries_never_arrive(world: &World) {
     let token = world.token_for("alice");
     let forging = |mut call: tests::Call| {
         for (name, value) in FORGED {

@@ -39,6 +39,11 @@ impl Proxy {
         self.config = self.config.replace(from, to);
     }
 
+    /// Takes this `envoy.yaml`, of another release, in the place of its configuration, for its next start.
+    pub fn take_template(&mut self, template: &str) {
+        self.config = self.site.fill_in(template);
+    }
+
     /// Sends the feed, and nothing else, to this port of 127.0.0.1, from its next start on.
     pub fn feed_through(&mut self, port: u16) {
         let (before, feed) = self.config.split_once("cluster_name: tokengate-feed\n").expect("the feed's cluster");

@@ -125,6 +125,27 @@ impl Site {
         ])
     }
 
+    /// The `envoy.yaml` of another release, filled in for this site as `tokengate envoy-config` of that release did: each
+    /// value stands on a line that ends with the name of its variable.
+    pub fn fill_in(&self, template: &str) -> String {
+        let Ports { entrance, control, backend, admin } = self.ports;
+        let values = [
+            ("TOKENGATE_ENTRANCE_PORT", entrance.to_string()),
+            ("TOKENGATE_CONTROL_PORT", control.to_string()),
+            ("TOKENGATE_BACKEND_PORT", backend.to_string()),
+            ("TOKENGATE_ENVOY_ADMIN_PORT", admin.to_string()),
+            ("TOKENGATE_FILTER", format!("\"{}\"", self.tools.filter.display())),
+        ];
+        let filled = |line: &str| {
+            let value = values.iter().find(|(variable, _)| line.ends_with(&format!(" # {variable}")));
+            match (value, line.split_once(": ")) {
+                (Some((variable, value)), Some((key, _))) => format!("{key}: {value} # {variable}\n"),
+                _ => format!("{line}\n"),
+            }
+        };
+        template.lines().map(filled).collect()
+    }
+
     /// The secret that Envoy and the control plane share.
     pub fn sync_key(&self) -> io::Result<String> {
         if let Some(key) = &self.given_sync_key {

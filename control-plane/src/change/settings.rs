@@ -24,7 +24,7 @@ impl Change<'_> {
             version: NotSet,
             revision: Set(self.revision),
             at: Set(tokens::stored(self.now)),
-            document: Set(settings.to_json().to_string()),
+            document: Set(settings.to_stored_json().to_string()),
         };
         let present = self.store.settings();
         let (local, new) = (PasswordCheck::Local, settings.password_check);

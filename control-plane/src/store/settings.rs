@@ -18,7 +18,7 @@ pub(crate) struct Model {
     /// The revision that the change became.
     pub(crate) revision: i64,
     pub(crate) at: i64,
-    /// The settings as JSON ([`Settings::to_json`]).
+    /// The settings as JSON ([`Settings::to_stored_json`]).
     pub(crate) document: String,
 }
 

@@ -16,6 +16,33 @@
 //! sync key, and each of the four kinds begins its HMAC with its own name. An answer repeats the question's nonce and
 //! instance, so an old answer, or another proxy's, is worth nothing. Whatever fails to open is discarded, and nothing
 //! in it has been looked at.
+//!
+//! # What a release may change
+//!
+//! Control plane and filter may be one release apart, in either direction. A filter that cannot read an item of an answer
+//! discards the answer: it stays at its snapshot, misses revocations, and refuses everything after `max_snapshot_age`.
+//! So:
+//!
+//! - **Forms only grow at their end; a reader ignores what follows what it knows**, and does without what an older writer
+//!   does not send. That holds for [`Ask`], [`Report`], [`Receipt`], [`News`], the settings document and the keys sealed
+//!   in it, and each record of a shard.
+//! - **What stands inside another form cannot grow**: [`Position`], [`Cursor`], [`Item`], `Owner`, a shard, an entry of
+//!   usage. **Nor can an enum get a variant**: the older side cannot read it, wherever it stands.
+//! - A change that is not possible in this way gives the older side something that it reads and that is safest there:
+//!   - in the settings, another value in the part of 0.1.0, the real one in the extension (`settings/wire.rs`);
+//!   - in a record, such as another kind of `TokenState`: `Deleted` in the old place, the real one at the end (a proxy that
+//!     cannot read a record refuses its token with 503, and asks for everything once a minute);
+//!     the same becomes of a restricted token whose lines an older filter cannot parse: lines that it knew stay valid, and
+//!     a new kind of line has effect only where every filter knows it;
+//!   - in usage, batches of their own for a new kind of [`crate::usage::Entry`]: a control plane that cannot read a batch
+//!     leaves that batch out, and no other.
+//! - What is left needs a new version, the first byte of each message. That of an [`Ask`] says what the proxy reads: the
+//!   control plane answers each proxy in the version in which it asked, and is upgraded before the proxies.
+//! - Codes, outcomes, names and versions are texts, and any text is taken in.
+//! - If the same rows make another snapshot, [`SNAPSHOT_FORM`] changes.
+//!
+//! `tests/golden/0.1.0.txt` holds each form as 0.1.0 wrote it; `tests/releases/` the filter of the last release, which the
+//! end-to-end tests run against the control plane of this one.
 
 use crate::hash::{hmac_sha256, hmac_sha256_matches};
 use crate::shard::SHARD_LEN_MAX;
@@ -80,6 +107,14 @@ pub const CLOCK_DIFFERENCE_MAX_MS: u64 = 15 * 60 * 1000;
 /// Versions 1 and 2 knew less; they were never released.
 const VERSION: u8 = 3;
 const MAC_LEN: usize = 32;
+
+/// Names the form in which the rows of the database become a snapshot, by the release that brought it. Every epoch
+/// includes it: when it changes, every proxy gets everything anew.
+///
+/// It changes when the same rows are encoded otherwise or make other records, and only then. The release is no part of the
+/// epoch: two control planes of different releases that serve one database would tell two histories, and a proxy that asks
+/// them in turn would get everything each time.
+pub const SNAPSHOT_FORM: &str = "0.1.0";
 
 /// The secret that proxy and control plane share.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -608,6 +643,70 @@ mod tests {
         }
         let (mac, rest) = report.split_at(MAC_LEN);
         assert_eq!(Ask::open(rest, mac, &key("k")), None);
+    }
+
+    fn pages() -> [(&'static str, News<'static>); 4] {
+        let key = [ItemKey::Restrictions(1), ItemKey::Users(2), ItemKey::Tokens(3), ItemKey::Settings];
+        let items = || key.map(|key| Item { key, revision: 2, bytes: b"value" }).to_vec();
+        let page = Cursor { from: position(), shard: 300 };
+        [
+            ("answer-nothing", News::Nothing),
+            ("answer-clock-differs", News::ClockDiffers),
+            ("answer-changes", News::Changes { to: position(), items: items() }),
+            ("answer-full", News::Full { page, to: position(), next: Some(page), items: items() }),
+        ]
+    }
+
+    #[test]
+    fn golden_messages_of_0_1_0_are_read_and_written_as_ever() {
+        let (key, changed) = (key("k"), "a message changed: it may only grow at its end, with a golden of its own");
+        let golden = crate::golden::of_0_1_0("ask");
+        let ask = Ask { cursor: Some(Cursor { from: position(), shard: 3 }), ..ask() };
+        let (bytes, mac) = ask.seal(&key).unwrap();
+        assert_eq!([mac.as_slice(), &bytes].concat(), golden, "{changed}");
+        let (mac, bytes) = golden.split_at(MAC_LEN);
+        assert_eq!(Ask::open(bytes, mac, &key), Some(ask.clone()));
+        for (name, news) in pages() {
+            let golden = crate::golden::of_0_1_0(name);
+            let answer = Answer { news, ..answer(vec![]) };
+            assert_eq!(answer.seal(&key).unwrap(), golden, "{name}: {changed}");
+            assert_eq!(Answer::open(&golden, &ask, &key), Some(answer));
+        }
+        let golden = crate::golden::of_0_1_0("report");
+        assert_eq!(report().seal(&key).unwrap(), golden, "{changed}");
+        assert_eq!(Report::open(&golden, &key), Some(report()));
+        let (golden, receipt) = (crate::golden::of_0_1_0("receipt"), receipt());
+        assert_eq!(receipt.seal(&key).unwrap(), golden, "{changed}");
+        assert_eq!(Receipt::open(&golden, receipt.nonce, receipt.instance, &key), Some(receipt));
+    }
+
+    /// The message with more at its end, sealed by whoever added that.
+    fn longer(message: &[u8], key: &[u8; 32], context: &[u8]) -> Vec<u8> {
+        with_mac([message, b"more"].concat(), key, context).unwrap()
+    }
+
+    #[test]
+    fn what_a_later_release_adds_at_the_end_of_a_message_is_ignored() {
+        let key = key("k");
+        let (ask_key, answer_key) = (key.ask_key(), key.answer_key());
+        let (bytes, _) = ask().seal(&key).unwrap();
+        let bytes = longer(&[&[0; MAC_LEN], bytes.as_slice()].concat(), &ask_key, ASK_CONTEXT);
+        let (mac, bytes) = bytes.split_at(MAC_LEN);
+        assert_eq!(Ask::open(bytes, mac, &key), Some(ask()));
+        for (name, news) in pages() {
+            let answer = Answer { news, ..answer(vec![]) };
+            let bytes = longer(&answer.seal(&key).unwrap(), &answer_key, ANSWER_CONTEXT);
+            assert_eq!(Answer::open(&bytes, &ask(), &key), Some(answer), "{name}");
+            assert!(Answer::open_without_items(&bytes, &ask(), &key).is_some(), "{name}");
+        }
+        let bytes = longer(&report().seal(&key).unwrap(), &ask_key, REPORT_CONTEXT);
+        assert_eq!(Report::open(&bytes, &key), Some(report()));
+        let bytes = longer(&receipt().seal(&key).unwrap(), &answer_key, RECEIPT_CONTEXT);
+        assert_eq!(Receipt::open(&bytes, [2; 16], [1; 16], &key), Some(receipt()));
+    }
+
+    fn receipt() -> Receipt {
+        Receipt { nonce: [2; 16], instance: [1; 16], taken: 5 }
     }
 
     #[test]

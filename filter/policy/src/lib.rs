@@ -51,6 +51,8 @@ mod decide;
 mod deny;
 mod facts;
 pub mod feed;
+#[cfg(test)]
+mod golden;
 pub mod hash;
 pub mod headers;
 mod method_override;

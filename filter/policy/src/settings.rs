@@ -16,6 +16,7 @@ mod field;
 mod keys;
 mod shape;
 mod types;
+mod wire;
 
 pub use field::Invalid;
 pub use keys::FilterKeys;
@@ -29,21 +30,24 @@ use crate::IpRule;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use field::Field;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// Bytes the settings may have as JSON, all together: every proxy holds them, and reads them anew after each change.
 pub const JSON_LEN_MAX: usize = 128 * 1024;
 
 /// Bytes an encoded document may have: the settings, which take no more there than as JSON but for address rules
-/// (1,000 of 34 bytes), and the keys.
+/// (1,000 of 34 bytes), and the keys. The filter of 0.1.0 refuses what is longer, so this never grows.
 pub const SETTINGS_LEN_MAX: usize = JSON_LEN_MAX + 34 * 1000 + 16 * 1024;
 
 /// The table of settings: name, what it is for, type, default.
+///
+/// A new setting only has to be added here. Filters and databases of the last release do not have it, so its default is
+/// what the product did before, and a default never changes.
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr,)+) => {
         /// All settings. Defaults are the product's.
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
         pub struct Settings {
             $($(#[doc = $doc])+ pub $name: $type,)+
         }
@@ -80,6 +84,16 @@ macro_rules! settings {
                 }
                 errors.extend(patched.check());
                 if errors.is_empty() { Ok(patched) } else { Err(errors) }
+            }
+
+            /// Takes settings that another release wrote. Unknown names and unreadable values change nothing.
+            fn take_readable(&mut self, written: &Map<String, Value>) {
+                for (name, value) in written {
+                    match name.as_str() {
+                        $(stringify!($name) => if let Ok(value) = Field::read(value) { self.$name = value; },)+
+                        _ => {}
+                    }
+                }
             }
         }
     };
@@ -182,6 +196,18 @@ impl Settings {
     /// The settings as JSON.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// The settings as the control plane stores them: all that 0.1.0 has, and of the newer ones those that differ from
+    /// their default. A control plane of 0.1.0 does not start on a database that names a setting it does not have, so
+    /// it can start again as soon as the newer ones have their defaults.
+    pub fn to_stored_json(&self) -> Value {
+        let defaults = Self::default().to_json();
+        let mut stored = self.to_json();
+        if let Some(stored) = stored.as_object_mut() {
+            stored.retain(|name, value| wire::is_in_0_1_0(name) || defaults.get(name) != Some(value));
+        }
+        stored
     }
 
     /// What is wrong with settings that are each right by themselves.

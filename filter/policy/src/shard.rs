@@ -189,7 +189,7 @@ impl<'a, R: Record> Shard<'a, R> {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::{Addresses, Binding, Owner, Scope, Timestamp, TokenRecord, TokenState};
+    use crate::{Addresses, Binding, Owner, RestrictionsRecord, Scope, Timestamp, TokenRecord, TokenState, UserRecord};
     use alloc::vec;
     use proptest::prelude::*;
 
@@ -233,6 +233,43 @@ mod tests {
         let shard = Tokens::decode(golden).unwrap();
         for (hash, record) in records {
             assert_eq!(shard.find(&hash).unwrap().unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn golden_records_of_0_1_0_are_read_and_written_as_ever() {
+        let states = [TokenState::Active, TokenState::Deleted, TokenState::OwnerSuspended];
+        let tokens =
+            states.map(|state| TokenRecord { state, valid_from: Some(Timestamp::from_millis(7)), ..record("a") });
+        let user = UserRecord {
+            name: "alice".into(),
+            email: Some("alice@example.org".into()),
+            sysadmin: true,
+            suspended: true,
+            credential: Some(vec![1, 2, 3]),
+        };
+        let plain = UserRecord { email: None, sysadmin: false, suspended: false, credential: None, ..user.clone() };
+        golden("tokens", &tokens);
+        golden("users", &[user, plain]);
+        golden("restrictions", &[RestrictionsRecord { text: "[get].*/rest/.*".into() }]);
+    }
+
+    #[test]
+    fn what_a_later_release_adds_at_the_end_of_a_record_is_ignored() {
+        let longer = [postcard::to_allocvec(&record("a")).unwrap(), b"more".to_vec()].concat();
+        let entries = [Entry { hash: [1; 32], record: &longer }, Entry { hash: [2; 32], record: &longer }];
+        let bytes = postcard::to_extend(entries.as_slice(), vec![VERSION]).unwrap();
+        assert_eq!(Tokens::decode(&bytes).unwrap().find(&hash(2)), Ok(Some(record("a"))));
+    }
+
+    fn golden<R: Record + PartialEq + fmt::Debug>(name: &str, records: &[R]) {
+        let golden = crate::golden::of_0_1_0(name);
+        let records: Vec<_> = (0u8..).map(hash).zip(records).collect();
+        let encoded = Shard::encode(records.iter().map(|(hash, record)| (hash, *record))).unwrap();
+        assert_eq!(encoded, golden, "{name} changed: a record may only grow at its end, with a golden of its own");
+        let shard = Shard::<R>::decode(&golden).unwrap();
+        for (hash, record) in records {
+            assert_eq!(shard.find(&hash).unwrap().as_ref(), Some(record));
         }
     }
 

@@ -232,6 +232,30 @@ mod tests {
         assert_eq!(entries(&batch[1..]), None);
     }
 
+    fn call() -> Call {
+        Call {
+            at: Timestamp::from_millis(5),
+            token: Some("id".into()),
+            user: Some("alice".into()),
+            actor: Some("bob".into()),
+            method: "GET".into(),
+            path: "/rest/".into(),
+            address: Some(IpAddr::from([10, 0, 0, 1])),
+            outcome: "from_the_future".into(),
+            status: Some(200),
+            request_id: "r".into(),
+        }
+    }
+
+    #[test]
+    fn a_golden_batch_of_0_1_0_is_read_and_written_as_ever() {
+        let golden = crate::golden::of_0_1_0("usage");
+        let (mut batch, told) = (Vec::new(), [Entry::Call(call()), Entry::Counted(counted("a", 3, 7))]);
+        told.iter().for_each(|entry| append(&mut batch, entry));
+        assert_eq!(batch, golden, "an entry changed: one cannot grow, since the next one follows it");
+        assert_eq!(entries(&golden).unwrap(), told);
+    }
+
     #[test]
     fn counts_add_up_and_the_last_use_is_the_latest() {
         let mut sum = counted("a", 3, 7);

@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 pub(crate) struct WholeVersionView {
     #[serde(flatten)]
     version: VersionView,
-    /// All settings as they were stored then; another release may have had others.
+    /// All settings of that version. Those that are not stored with it have their defaults, as restoring gives them.
     #[schema(value_type = Object)]
     settings: Map<String, Value>,
     /// Those among them that do not exist any more: restoring leaves them out.
@@ -57,7 +57,9 @@ pub(crate) async fn show(
     caller.may(Action::ShowSettings, Whose::Others)?;
     let version: i64 = version.parse().map_err(|_| ApiError::NotFound)?;
     let row = settings::Entity::find_by_id(version).one(&app.store.db).await?.ok_or(ApiError::NotFound)?;
-    let (settings, gone) = stored(&row.document)?;
+    let (stored, gone) = stored(&row.document)?;
+    let mut settings = Settings::default().to_json().as_object().cloned().unwrap_or_default();
+    settings.extend(stored);
     let version = VersionView::load(&app.store.db, &[row]).await?.pop().ok_or(ApiError::NotFound)?;
     Ok(Json(WholeVersionView { version, settings, gone }))
 }

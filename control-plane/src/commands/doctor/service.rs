@@ -176,7 +176,7 @@ fn proxies(checks: &mut Checks, connection: &Connection<'_>, mut answer: Value) 
         &|proxy| proxy["filter_version"].as_str().is_some_and(|version| version != OURS),
         "has this program's version",
         "has another version than this program",
-        "update control plane and filter together",
+        "fine during an upgrade, if they are one release apart; then give these proxies this release's filter",
         false,
     );
     look(

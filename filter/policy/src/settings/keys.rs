@@ -1,5 +1,14 @@
 //! The document as it travels to the proxies: the settings, and the keys sealed beside them.
+//!
+//! ```text
+//! [3] [postcard: the settings of 0.1.0, the sealed keys] [JSON: {"written_by": …, "settings": {…}}]
+//!     what 0.1.0 reads, and writes                        what 0.1.0 ignores: the extension
+//! ```
+//!
+//! What follows the extension is ignored, so that a later release can append again. More keys go to the end of what is
+//! sealed. The rule for all forms stands in [`crate::feed`].
 
+use super::wire::{Extension, SettingsV3};
 use super::{SETTINGS_LEN_MAX, Settings};
 use crate::assertion::AssertionKey;
 use crate::credential::BackendCredential;
@@ -53,7 +62,7 @@ impl FilterKeys {
 
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
-    settings: Settings,
+    settings: SettingsV3,
     #[serde(borrow)]
     sealed: &'a [u8],
 }
@@ -89,8 +98,11 @@ impl Settings {
             control_plane_assertion: control_plane_assertion.clone(),
         };
         let keys = Zeroizing::new(postcard::to_allocvec(&keys).ok()?);
-        let wire = Wire { settings: self.clone(), sealed: &seal.seal(PURPOSE, nonce, &keys)? };
-        let bytes = postcard::to_extend(&wire, alloc::vec![VERSION]).ok()?;
+        let settings = SettingsV3::freeze(self);
+        let extension = Extension::of(self, &settings);
+        let wire = Wire { settings, sealed: &seal.seal(PURPOSE, nonce, &keys)? };
+        let mut bytes = postcard::to_extend(&wire, alloc::vec![VERSION]).ok()?;
+        bytes.extend(serde_json::to_vec(&extension).ok()?);
         (bytes.len() <= SETTINGS_LEN_MAX).then_some(bytes)
     }
 
@@ -100,7 +112,8 @@ impl Settings {
         if *version != VERSION {
             return None;
         }
-        let Wire { settings, sealed } = postcard::from_bytes(rest).ok()?;
+        let (Wire { settings, sealed }, extension) = postcard::take_from_bytes(rest).ok()?;
+        let settings = Extension::read(extension).complete(settings);
         let opened = seal.open(PURPOSE, sealed)?;
         let KeysWire {
             token_hash,

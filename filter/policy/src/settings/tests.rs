@@ -37,9 +37,9 @@ fn the_defaults_are_those_of_the_requirements() {
     assert_eq!(expected.as_object().unwrap().len(), Settings::NAMES.len());
 }
 
-#[test]
-fn every_setting_can_be_changed_and_comes_back_as_it_was_written() {
-    let all = json!({
+/// Every setting with another value than its default.
+fn all() -> Value {
+    json!({
         "token_authentication": false, "token_schemes": "basic", "unbound_tokens": true, "backend_authenticates": false,
         "passwords": "disabled", "password_exempt_users": ["bob", "Émile@example.org"],
         "password_exempt_paths": ["/rest/x/"], "foreign_credentials": "refuse",
@@ -53,7 +53,12 @@ fn every_setting_can_be_changed_and_comes_back_as_it_was_written() {
         "create_users_on_sign_in": true, "prune_expired_days": null,
         "audit_calls": "off", "audit_retention_days": 1, "log_calls": false,
         "help_url": "https://example.org/help?x=1", "public_base_url": "http://[::1]:8080", "facades": ["pat"],
-    });
+    })
+}
+
+#[test]
+fn every_setting_can_be_changed_and_comes_back_as_it_was_written() {
+    let all = all();
     let settings = patched(all.clone()).unwrap();
     assert_eq!(settings.to_json(), all);
     assert_eq!(Settings::from_json(&all.to_string()), Ok(settings));
@@ -147,12 +152,139 @@ fn the_document_comes_back_under_the_same_sync_key_only() {
 }
 
 #[test]
-fn golden_version_3_is_read_and_written_as_ever() {
-    let golden = include_bytes!("../../tests/golden/settings-v3.bin");
+fn golden_documents_of_0_1_0_are_read_and_begin_every_document_of_today() {
     let seal = SealKey::new([1; 32]);
-    let bytes = Settings::default().encode(&keys(), &seal, [9; 24]).unwrap();
-    assert_eq!(bytes, golden, "the wire form changed: give it a new version and a golden file of its own");
-    assert_eq!(Settings::decode(golden, &seal), Some((Settings::default(), keys())));
+    let defaults = include_bytes!("../../tests/golden/settings-v3.bin").to_vec();
+    let of_0_1_0: Map<String, Value> =
+        all().as_object().unwrap().clone().into_iter().filter(|(name, _)| wire::is_in_0_1_0(name)).collect();
+    for (golden, settings) in [
+        (defaults, Settings::default()),
+        (crate::golden::of_0_1_0("settings"), Settings::default().patched(&of_0_1_0).unwrap()),
+    ] {
+        let bytes = settings.encode(&keys(), &seal, [9; 24]).unwrap();
+        let extension = bytes.strip_prefix(golden.as_slice()).unwrap(); // what 0.1.0 reads is as it wrote it
+        let extension: Value = serde_json::from_slice(extension).unwrap();
+        assert_eq!(extension["written_by"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(Settings::decode(&golden, &seal), Some((settings.clone(), keys())));
+        assert_eq!(Settings::decode(&bytes, &seal), Some((settings, keys())));
+    }
+}
+
+/// Today's document of these settings without its extension.
+fn frozen_part(settings: &Settings, seal: &SealKey) -> Vec<u8> {
+    let (bytes, extension) = (settings.encode(&keys(), seal, [9; 24]).unwrap(), b"{\"written_by\":");
+    let end = bytes.windows(extension.len()).rposition(|window| window == extension).unwrap();
+    bytes[..end].to_vec()
+}
+
+#[test]
+fn a_document_from_the_future_is_read_as_far_as_it_is_known() {
+    let seal = SealKey::new([1; 32]);
+    let settings = patched(json!({ "passwords": "disabled", "max_tokens_per_user": 5 })).unwrap();
+    let frozen = frozen_part(&settings, &seal);
+    let read = |extension: &[u8]| Settings::decode(&[&frozen, extension].concat(), &seal).map(|(settings, _)| settings);
+    let changed = |patch: Value| Some(settings.patched(patch.as_object().unwrap()).unwrap());
+    let unknown = json!({ "written_by": "9.0.0", "settings": { "of_the_future": [1], "a/b": null }, "more": {} });
+    assert_eq!(read(unknown.to_string().as_bytes()), changed(json!({})));
+    // A setting that 0.1.0 has may have got a value that it lacks: the extension has it, and counts.
+    let newer = json!({ "settings": { "token_schemes": "basic", "help_url": "https://example.org/" } });
+    assert_eq!(
+        read(newer.to_string().as_bytes()),
+        changed(json!({ "token_schemes": "basic", "help_url": "https://example.org/" }))
+    );
+    let unreadable = json!({ "settings": { "passwords": "sometimes", "max_tokens_per_user": -1, "log_calls": false } });
+    assert_eq!(read(unreadable.to_string().as_bytes()), changed(json!({ "log_calls": false })));
+    let followed = [newer.to_string().as_bytes(), b"\0\xff{ more"].concat();
+    assert_eq!(read(&followed), read(newer.to_string().as_bytes()));
+    for garbage in
+        [b"".as_slice(), b"\0", b"\xff\xfe{", b"{\"settings\":", b"[]", b"7", b"{\"settings\":7}", &[b'['; 999]]
+    {
+        assert_eq!(read(garbage), changed(json!({})), "{garbage:?}");
+    }
+}
+
+#[test]
+fn a_setting_that_0_1_0_does_not_have_travels_in_the_extension() {
+    let settings = patched(json!({ "passwords": "disabled", "facades": [] })).unwrap();
+    let (Value::Object(mut all), read_by_0_1_0) = (settings.to_json(), settings.to_json()) else { panic!() };
+    all.retain(|name, _| wire::is_in_0_1_0(name));
+    all.insert("of_the_future".into(), json!([1]));
+    all.insert("passwords".into(), json!("sometimes"));
+    let expected = json!({ "of_the_future": [1], "passwords": "sometimes" });
+    assert_eq!(Value::Object(wire::missing(all, &read_by_0_1_0)), expected);
+}
+
+#[test]
+fn a_document_of_the_largest_settings_has_the_length_that_0_1_0_takes() {
+    assert_eq!(SETTINGS_LEN_MAX, 181_456, "0.1.0 refuses more");
+    let (seal, wordy) = (SealKey::new([1; 32]), BackendCredential::bearer(&"x".repeat(4096 - "Bearer ".len())));
+    let keys = FilterKeys {
+        token_hash: HashKeys::new(vec![HashKey::new([3; 32]); crate::hash::HASH_KEYS_MAX]).unwrap(),
+        shared_credential: Some(wordy.unwrap()),
+        ..keys()
+    };
+    // Address rules are what takes more in the part of 0.1.0 than as JSON: most with the shortest text. Names fill the rest.
+    let with = |length: usize| {
+        let names: Vec<String> = (0..length / 250).map(|number| format!("{number:0>250}")).collect();
+        let (callers, exempt) = names.split_at(names.len().min(500));
+        let last = "y".repeat(1 + length % 250);
+        let callers: Vec<&str> = callers.iter().map(String::as_str).chain([last.as_str()]).take(500).collect();
+        patched(
+            json!({ "ip_rules": vec!["::"; 1000], "on_behalf_of_callers": callers, "password_exempt_users": exempt }),
+        )
+    };
+    let (mut fits, mut too_long) = (0, JSON_LEN_MAX);
+    while too_long - fits > 1 {
+        let between = fits.midpoint(too_long);
+        if with(between).is_ok() { fits = between } else { too_long = between }
+    }
+    let largest = with(fits).unwrap();
+    assert!(largest.to_json().to_string().len() > JSON_LEN_MAX - 10);
+    let bytes = largest.encode(&keys, &seal, [9; 24]).unwrap();
+    assert_eq!(Settings::decode(&bytes, &seal), Some((largest.clone(), keys.clone())));
+    // The same if the names were not among the settings of 0.1.0: they take the place that they have as JSON.
+    let nameless = json!({ "on_behalf_of_callers": [], "password_exempt_users": [] });
+    let frozen = wire::SettingsV3::freeze(&largest.patched(nameless.as_object().unwrap()).unwrap());
+    let extension = serde_json::to_vec(&wire::Extension::of(&largest, &frozen)).unwrap();
+    assert!(extension.len() > 100_000);
+    let sealed = bytes.len() - postcard::to_allocvec(&wire::SettingsV3::freeze(&largest)).unwrap().len();
+    let length = postcard::to_allocvec(&frozen).unwrap().len() + extension.len() + sealed;
+    assert!(length <= SETTINGS_LEN_MAX, "{length}");
+}
+
+#[test]
+fn what_0_1_0_refuses_to_read_is_no_value_today() {
+    // If one of these is to become one, 0.1.0 must be given another in its place: see `wire.rs`.
+    for (name, value) in [
+        ("max_validity", json!("3m")),
+        ("max_validity", json!("3651d")),
+        ("max_snapshot_age", json!("2w")),
+        ("max_snapshot_age", json!("1.5h")),
+        ("help_url", json!("ftp://example.org")),
+        ("help_url", json!(format!("https://{}", "x".repeat(2000)))),
+        ("assertion_audience", json!("two words")),
+        ("assertion_audience", json!("x".repeat(201))),
+        ("assertion_paths", json!(["rest"])),
+        ("password_exempt_paths", json!([format!("/{}", "x".repeat(1000))])),
+        ("password_exempt_users", json!(["x".repeat(256)])),
+        ("password_exempt_users", json!(["a/b"])),
+        ("on_behalf_of_callers", json!([""])),
+        ("ip_rules", json!(["10.0.0.9-10.0.0.1"])),
+    ] {
+        assert!(patched(json!({ name: value })).is_err(), "{name}: {value}");
+    }
+}
+
+#[test]
+fn what_is_stored_names_no_setting_that_0_1_0_lacks_unless_it_is_set() {
+    for (settings, patch) in [(Settings::default(), json!({})), (patched(all()).unwrap(), all())] {
+        let stored = settings.to_stored_json();
+        for name in Settings::NAMES {
+            let expected = wire::is_in_0_1_0(name) || patch.get(name).is_some();
+            assert_eq!(stored.get(name).is_some(), expected, "{name}");
+        }
+        assert_eq!(Settings::from_json(&stored.to_string()), Ok(settings));
+    }
 }
 
 #[test]
@@ -161,8 +293,8 @@ fn attack_no_key_and_no_credential_is_readable_in_the_document() {
     for secret in [[3; 8], [4; 8], [5; 8], [6; 8], [7; 8], [8; 8], *b"c2VydmljZ".first_chunk::<8>().unwrap()] {
         assert!(!bytes.windows(8).any(|window| window == secret), "{secret:?}");
     }
-    let mut changed = bytes.clone();
-    *changed.last_mut().unwrap() ^= 1;
+    let mut changed = frozen_part(&Settings::default(), &SealKey::new([1; 32]));
+    *changed.last_mut().unwrap() ^= 1; // of the seal
     assert_eq!(Settings::decode(&changed, &SealKey::new([1; 32])), None);
 }
 
@@ -185,7 +317,49 @@ fn a_backend_credential_fits_into_a_header_or_is_none() {
     }
 }
 
+/// Any settings: some of those above, with other lists and numbers.
+fn some_settings() -> impl Strategy<Value = Settings> {
+    let chosen = proptest::collection::vec(any::<bool>(), Settings::NAMES.len());
+    let names = || proptest::collection::vec("[a-z]{1,300}|é{1,9}", 0..9);
+    let rules = proptest::collection::vec(any::<std::net::IpAddr>(), 0..30);
+    (chosen, names(), names(), rules, 1..100_000, 1..365).prop_map(|(chosen, users, callers, rules, most, days)| {
+        let mut patch = all();
+        let lists = json!({
+            "password_exempt_users": users, "on_behalf_of_callers": callers, "ip_rules": rules,
+            "max_tokens_per_user": most, "expiry_warning_days": [days],
+        });
+        patch.as_object_mut().unwrap().extend(lists.as_object().unwrap().clone());
+        let mut settings = Settings::default();
+        for (name, _) in Settings::NAMES.iter().zip(chosen).filter(|(_, chosen)| *chosen) {
+            let value = patch[name].clone();
+            // Some are right only beside another: those are left as they are.
+            settings = settings.patched(json!({ *name: value }).as_object().unwrap()).unwrap_or(settings);
+        }
+        settings
+    })
+}
+
 proptest! {
+    #[test]
+    fn any_document_comes_back(settings in some_settings(), behind: Vec<u8>) {
+        let seal = SealKey::new([1; 32]);
+        let bytes = settings.encode(&keys(), &seal, [9; 24]).unwrap();
+        prop_assert_eq!(Settings::decode(&bytes, &seal), Some((settings.clone(), keys())));
+        prop_assert_eq!(Settings::decode(&[bytes, behind].concat(), &seal), Some((settings.clone(), keys())));
+        prop_assert_eq!(Settings::from_json(&settings.to_stored_json().to_string()), Ok(settings));
+    }
+
+    #[test]
+    fn no_extension_panics(extension: Vec<u8>, text: std::string::String, number: i64) {
+        let seal = SealKey::new([1; 32]);
+        let frozen = frozen_part(&Settings::default(), &seal);
+        prop_assert!(Settings::decode(&[&frozen, extension.as_slice()].concat(), &seal).is_some());
+        for name in Settings::NAMES {
+            let extension = json!({ "settings": { *name: number, "ip_rules": [text], "help_url": text } }).to_string();
+            prop_assert!(Settings::decode(&[&frozen, extension.as_bytes()].concat(), &seal).is_some());
+        }
+    }
+
     #[test]
     fn no_bytes_panic(mut bytes: Vec<u8>, text: std::string::String) {
         if let Some(first) = bytes.first_mut() {
