@@ -64,15 +64,15 @@ fn l11_restrictions_that_a_proxy_cannot_afford_are_refused_wherever_they_are_sav
     let tried = world.as_admin(Method::POST, &try_it).json(&json!({ "restrictions": lines })).send();
     assert_told(&tried, "#/restrictions");
     let rows = json!({ "token": "imported-0123456789abcdef", "label": "x", "owner": "alice", "restrictions": lines });
-    let import = world.as_admin(Method::POST, "/api/v1/tokens/import");
+    let import = world.as_admin(Method::POST, "/api/v1/import/tokens");
     let reply = import.body("application/x-ndjson", &format!("{rows}\n")).send();
     reply.assert_refused(400, "invalid_tokens");
     let detail = reply.json["errors"][0]["detail"].as_str().expect("a sentence");
     assert!(detail.contains("would take a proxy too long") && detail.contains("line 3"), "{}", reply.text);
-    let data = world.site.data.display().to_string();
-    let arguments = ["token", "create", "--label=x", "--owner=alice", "--data", &data];
+    let arguments = ["token", "create", "--label=x", "--owner=alice"];
     let said = tokengate(&world, &[&arguments[..], &["--restriction", &one, "--restriction", &two]].concat());
-    assert!(!said.status.success() && String::from_utf8_lossy(&said.stderr).contains("take a proxy too long"));
+    let text = super::commands::said(&said);
+    assert!(!said.status.success() && text.contains("take a proxy too long") && text.contains("line 2"), "{text}");
     let listed = world.as_admin(Method::GET, "/api/v1/tokens?owner=alice").send().json;
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "nothing was saved");
 
@@ -95,16 +95,14 @@ fn l11_a_set_from_before_is_judged_as_far_as_a_judgement_goes_and_named() {
     // As after an update of the program: everyone gets everything.
     world.run_sql("UPDATE feed_head SET epoch = epoch + 1");
     world.start_control_plane();
-    eventually("the proxy has the set", || {
-        (get(&world, &token, "/rest/first").status == 200).then_some(())
-    });
+    eventually("the proxy has the set", || (get(&world, &token, "/rest/first").status == 200).then_some(()));
     get(&world, &token, "/rest/last").assert_user(Some("alice"));
     get(&world, &token, &long_path("/rest/first")).assert_user(Some("alice"));
     // On a long path the lines between take all that there is.
     get(&world, &token, &long_path("/rest/last")).assert_refused(403, "restricted");
 
     let url = long_path("/rest/last");
-    let asked = json!({ "token_id": token.id, "scheme": "bearer", "request": { "method": "GET", "url": url } });
+    let asked = json!({ "id": token.id, "method": "GET", "url": url });
     let explained = world.as_admin(Method::POST, "/api/v1/explain").json(&asked).send();
     let outcomes: Vec<&str> = explained.json["lines"]
         .as_array()
@@ -148,7 +146,7 @@ fn l11_a_path_or_a_query_beyond_2_kb_is_not_judged_and_long_jql_under_a_line_for
 #[test]
 fn attack_l11_a_path_of_55_kb_is_refused_if_it_must_be_read_in_more_than_one_way() {
     let world = with_alice(1);
-    for unit in ["%41b/", "é/", "a;b/", "a%2525/", "%c3%a9/"] {
+    for unit in ["a%20/", "a;b/", "a%2525/", "%c3%a9/"] {
         let path = format!("/open/{}", unit.repeat(50_000 / unit.len()));
         world.get(&path).send().assert_refused(400, "ambiguous_path");
     }
@@ -164,7 +162,8 @@ fn attack_l11_a_body_of_very_many_fields() {
         let fields: Vec<String> = (0..fields).map(|field| format!("\"f{field}\":1")).collect();
         format!("{{{},\"editable\":false}}", fields.join(","))
     };
-    let put = |body: &str| world.request(Method::PUT, "/rest/filter").bearer(&token).body("application/json", body).send();
+    let put =
+        |body: &str| world.request(Method::PUT, "/rest/filter").bearer(&token).body("application/json", body).send();
     put(&body(10_000)).assert_user(Some("alice"));
     put(&body(90_000)).assert_refused(403, "body_unreadable");
     // Beside the way to a named field, nothing is remembered.

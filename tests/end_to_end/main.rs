@@ -32,6 +32,7 @@
 //! | `import` | tokens taken over from elsewhere, by file: all or none, or line by line (M6) |
 //! | `trial` | trying settings and restrictions on the calls that were made: what is said comes true (S9) |
 //! | `edits` | edits from the version that was read (`ETag`, `If-Match`), and within what a creation may be (S1, S8) |
+//! | `disguises` | what a client writes so that the backend reads something else than was judged (L10, U15) |
 //! | `judging_costs` | what one request may cost a worker that serves everyone (L11) |
 //! | `clients` | those that nobody here wrote: curl, two Python packages for Jira and Confluence, Newman |
 //! | `explain` | an explanation is what Envoy does, of thousands of requests; and tells nobody of others' tokens (M9) |
@@ -49,6 +50,7 @@ mod clients;
 mod commands;
 mod control_plane_faults;
 mod crash;
+mod disguises;
 mod edits;
 mod explain;
 mod facades;

@@ -155,6 +155,10 @@ impl Credential {
         let Ok(decoded) = BASE64.decode(encoded).map(Secret::new) else {
             return Self::Unreadable;
         };
+        // Some readers stop there, and would see another name or another password.
+        if decoded.expose().contains(&0) {
+            return Self::Unreadable;
+        }
         let mut parts = decoded.expose().splitn(2, |byte| *byte == b':');
         match (parts.next(), parts.next()) {
             // `curl --user TOKEN:` puts the token where the name belongs. Forwarded as a failed login it would stand
@@ -166,7 +170,9 @@ impl Credential {
     }
 
     fn read_bearer(token: &[u8]) -> Self {
-        if token.is_empty() || token.iter().any(|byte| *byte == b',' || byte.is_ascii_whitespace()) {
+        // What some readers strip, a token of ours might be behind: a no-break space, quotes.
+        let is_odd = |byte: &u8| !byte.is_ascii_graphic() || matches!(byte, b',' | b'"');
+        if token.is_empty() || token.iter().any(is_odd) {
             return Self::Unreadable;
         }
         Self::Bearer { secret: Secret::new(token.to_vec()) }
@@ -370,8 +376,12 @@ mod tests {
 
     #[test]
     fn u15_what_cannot_be_read_is_unreadable() {
-        for value in ["Basic", "Basic !!!!", "Basic YWxpY2U=", "Bearer", "Bearer a b", "Basic YT\tpi"] {
+        for value in ["Basic", "Basic !!!!", "Basic YWxpY2U=", "Bearer", "Bearer a b", "Basic YT\tpi", "Bearer \"a\""] {
             assert_eq!(read(&[value.as_bytes()]), Credential::Unreadable, "{value}");
+        }
+        assert_eq!(read(&[b"Bearer a\xa0"]), Credential::Unreadable);
+        for nul in ["alice:won\0der", "alice\0:wonder", "alice:\0", "\0alice:x"] {
+            assert_eq!(read(&[basic(nul).as_bytes()]), Credential::Unreadable, "{nul:?}");
         }
     }
 

@@ -25,13 +25,16 @@ pub(super) struct Name {
     pub(super) text: String,
     /// What it looks like to the most liberal reader.
     looks: String,
+    /// Whether it holds a bracket itself. It is then compared with it, and what follows counts for nothing, as readers of
+    /// arrays ignore it.
+    has_bracket: bool,
 }
 
 impl Name {
     pub(super) fn new(text: &str) -> Self {
         let [ends_at_bracket, whole] = alike_in_query(text);
-        // One that holds a bracket itself is meant with it.
-        Self { text: text.into(), looks: if text.contains('[') { whole } else { ends_at_bracket } }
+        let has_bracket = text.contains('[');
+        Self { text: text.into(), looks: if has_bracket { whole } else { ends_at_bracket }, has_bracket }
     }
 }
 
@@ -65,9 +68,14 @@ impl<'a> Parameters<'a> {
 
     /// The values that some reader may take for those of this name; `None` if there is none under this very name: which
     /// of them the backend takes, the first or the last, we do not know.
-    pub(super) fn values(&self, name: &Name) -> Option<impl Iterator<Item = &str>> {
-        let values = self.values.get(&name.looks).filter(|_| self.names.contains(name.text.as_str()))?;
-        Some(values.iter().map(AsRef::as_ref))
+    pub(super) fn values<'s>(&'s self, name: &'s Name) -> Option<impl Iterator<Item = &'s str>> {
+        let Name { text, looks, has_bracket } = name;
+        let alike = self
+            .values
+            .range::<String, _>(looks..)
+            .take_while(move |(other, _)| if *has_bracket { other.starts_with(looks) } else { *other == looks });
+        let values = alike.flat_map(|(_, values)| values.iter().map(AsRef::as_ref));
+        self.names.contains(text.as_str()).then_some(values)
     }
 }
 

@@ -344,6 +344,9 @@ fn attack_l10_twins_of_a_restricted_parameter() {
         ("filter[name]=x&date.from=1", Outcome::Holds),
         ("filter[name]=x&filter=y&filter[other]=z&date.from=1", Outcome::Holds),
         ("filter[name]=x&Filter[Name]=y&date.from=1", Outcome::NothingHolds),
+        ("filter[name]=x&filter[name][]=y&date.from=1", Outcome::NothingHolds),
+        ("filter[name]=x&filter%5bname%5d*=y&date.from=1", Outcome::NothingHolds),
+        ("filter[name]=x&filter[name]%c2%a0=y&date.from=1", Outcome::NothingHolds),
         ("filter[name]=x&date.from=1&date_from=2", Outcome::NothingHolds),
         ("filter[name]=x&date.from=1&date[from=2", Outcome::NothingHolds),
     ] {
