@@ -125,7 +125,7 @@ reasons! {
     /// A restriction looks at the body, and that is beyond `body_limit` (L5).
     BodyTooLarge = 413 "body_too_large" "A restriction of this API token looks at the body, and that is too large.",
     /// Judging by the restrictions of this token takes more of a worker's time than one token may have (L11). It is no
-    /// rule of [`crate::decide`]: the filter counts for itself.
+    /// rule of [`crate::decide()`]: the filter counts for itself.
     TooManyRequests = 429 "too_many_requests"
         "The restrictions of this API token take too much of the proxy's time; send fewer requests, or smaller bodies.",
     /// The proxy failed at something the filter asked of it (principle 3).

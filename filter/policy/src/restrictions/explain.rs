@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 /// What came of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The line, as [`Restriction`] writes it.
+    /// The line, as [`super::Restriction`] writes it.
     pub text: String,
     /// Whether it holds.
     pub finding: Finding,
