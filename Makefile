@@ -25,7 +25,7 @@ test: build ## Run all tests
 	cargo test --workspace --locked
 
 # BENCH holds arguments, such as BENCH="revocation --rounds 20" or BENCH=--help.
-bench: setup ## Measure revocation, the cost of a request, and the control plane, in release builds
+bench: setup ## Measure revocation, the cost of a request, fairness, and the control plane, in release builds
 	cargo build --release --locked -p tokengate
 	cargo build --release --locked -p tests
 	cargo build -p filter --target wasm32-wasip1 --profile wasm --locked
