@@ -15,7 +15,7 @@ wasm() { cargo test -p policy --lib --locked --target wasm32-unknown-unknown -- 
 # The runner is content with no test at all. And a module that does not import the macro has no test here.
 cd filter/policy/src
 written=$(grep -rhF '#[test]' credential.rs path.rs token.rs restrictions.rs restrictions | wc -l)
-found=$(wasm --list | grep -c ': test$')
+found=$(wasm --list | grep -c ': test$' || true)
 if [ "$found" != "$written" ] || [ "$found" = 0 ]; then
     echo "make: $found of $written tests run as wasm32. Each module must use wasm_bindgen_test as test." >&2
     exit 1
