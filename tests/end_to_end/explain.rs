@@ -3,7 +3,7 @@
 mod generated;
 
 use super::commands::{done, fails, said, tokengate};
-use generated::{Pool, Random, Sample};
+use generated::{Pool, Sample};
 use policy::DenyReason;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use tests::{Reply, Token, UNKNOWN_TOKEN, World, eventually, in_seconds};
+use tests::{Random, Reply, Token, UNKNOWN_TOKEN, World, eventually, in_seconds};
 
 const ISSUE: &str = "/rest/api/2/issue/JRA-1";
 

@@ -181,8 +181,8 @@ fn through_envoy_which_answers_by_itself_the_filter_has_judged_every_request() {
 #[test]
 fn the_benchmarks_run_and_leave_nothing_behind() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let arguments = "--rounds 2 --load 100 --cost-rounds 1 --requests 1000 --clients 4 --seconds 1 --events 1000 \
-                     --event-seconds 2 --tokens 10000 --chains 1";
+    let arguments = "--rounds 2 --load 100 --cost-rounds 1 --requests 1000 --fairness-seconds 1 --clients 4 \
+                     --seconds 1 --events 1000 --event-seconds 2 --tokens 10000 --chains 1";
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
         .args(arguments.split(' '))
         .env("TMPDIR", directory.path())
@@ -197,6 +197,8 @@ fn the_benchmarks_run_and_leave_nothing_behind() {
         "no filter, no guards ",
         "admitted token, calls not logged ",
         "Memory of Envoy with it: ",
+        "Paths of 55 kB without a credential",
+        "  under the flood: ",
         "  creations, ms: ",
         "  deletions, ms: ",
         "  changes meanwhile, ms: ",

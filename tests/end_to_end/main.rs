@@ -35,6 +35,7 @@
 //! | `disguises` | what a client writes so that the backend reads something else than was judged (L10, U15) |
 //! | `judging_costs` | what one request may cost a worker that serves everyone (L11) |
 //! | `clients` | those that nobody here wrote: curl, two Python packages for Jira and Confluence, Newman |
+//! | `readers` | backends that nobody here wrote read no other parameter or credential than was judged (L4, U5) |
 //! | `explain` | an explanation is what Envoy does, of thousands of requests; and tells nobody of others' tokens (M9) |
 //! | `moving` | the guide for those who come from another product does what it says |
 //! | `facades` | scripts that were written for other products work unchanged (M1 to M4) |
@@ -69,6 +70,7 @@ mod paths;
 mod permissions;
 mod proxies;
 mod proxy_faults;
+mod readers;
 mod restrictions;
 mod secrets;
 mod settings;

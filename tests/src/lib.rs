@@ -11,6 +11,7 @@ pub mod clock;
 pub mod load;
 pub mod process;
 mod proxy;
+mod random;
 pub mod recorder;
 mod snapshot;
 pub mod stack;
@@ -18,6 +19,7 @@ pub mod wire;
 mod world;
 
 pub use proxy::{CONNECTIONS, Proxy};
+pub use random::Random;
 pub use snapshot::assert_snapshot;
 pub use world::{
     Call, Reply, StopWhenDropped, Token, UNKNOWN_TOKEN, World, basic, client, eventually, eventually_within, free_port,

@@ -24,6 +24,8 @@ pub struct Tools {
     pub python: PathBuf,
     /// The packages of `npm/package.json`.
     pub npm: PathBuf,
+    /// Node.js.
+    pub node: PathBuf,
 }
 
 impl Tools {
@@ -46,6 +48,7 @@ impl Tools {
             probe: target.join("wasm32-unknown-unknown/wasm/probe.wasm"),
             python: target.join("python/bin/python"),
             npm: target.join("npm/node_modules"),
+            node: target.join("npm/node"),
         };
         for path in [&tools.tokengate, &tools.backend, &tools.filter, &tools.envoy] {
             if !path.exists() {

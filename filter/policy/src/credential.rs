@@ -317,6 +317,8 @@ mod tests {
     use std::borrow::ToOwned as _;
     use std::string::String;
     use std::{format, vec};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(values: &[&[u8]]) -> Credential {
         Credential::read(values.iter().copied())

@@ -366,6 +366,8 @@ mod tests {
     extern crate std;
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn area(path: &str) -> Result<Area, Ambiguous> {
         Reading::of(path.as_bytes(), &Site::default()).map(|reading| reading.area)

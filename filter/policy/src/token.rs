@@ -113,6 +113,8 @@ fn digit(value: u32) -> u8 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_minted_token_never_changes_its_form() {

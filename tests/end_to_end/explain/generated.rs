@@ -2,29 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Reply, Token, UNKNOWN_TOKEN, World, basic, in_seconds};
-
-/// The same numbers for the same seed (SplitMix64).
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[usize::try_from(self.next() % from.len() as u64).expect("an index")]
-    }
-
-    /// Once in so many times.
-    fn once_in(&mut self, times: u64) -> bool {
-        self.next().is_multiple_of(times)
-    }
-}
+use tests::{Random, Reply, Token, UNKNOWN_TOKEN, World, basic, in_seconds};
 
 /// What can stand in the place of a token.
 #[derive(Clone, Debug)]
@@ -181,7 +159,7 @@ impl Sample {
         // A wrong password at the control plane is hashed, which takes long.
         let is_password = !presented.text.contains("tgt_") && presented.id.is_none();
         let bearer = random.once_in(2) || (manages && is_password);
-        let user = (!bearer).then(|| match random.next() % 16 {
+        let user = (!bearer).then(|| match random.below(16) {
             0 | 15 => "nobody".into(),
             1 => "BOB@example.org".into(),
             2 | 3 if presented.id.is_none() => pool.imported.clone(),

@@ -93,6 +93,8 @@ mod tests {
     use proptest::prelude::*;
     use std::format;
     use std::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn explained(text: &str, method: &str, target: &str, body: Body<'_>) -> (Outcome, Vec<Finding>) {
         let set = Set::parse(&[text]).unwrap().unwrap();

@@ -359,6 +359,8 @@ mod tests {
     use std::format;
     use std::string::ToString as _;
     use std::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn parsed(text: &str) -> Result<Option<Set>, Vec<SyntaxError>> {
         Set::parse(&[text])

@@ -223,6 +223,8 @@ mod tests {
     use std::format;
     use std::string::{String, ToString as _};
     use std::vec::Vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     /// The text of one field, in a set that looks at others as well.
     fn text(body: impl AsRef<[u8]>, name: &str) -> Option<String> {

@@ -411,6 +411,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::string::{String, ToString as _};
     use std::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn matches(regex: &str, value: &str) -> bool {
         Pattern::new(regex).unwrap().matches(value, &mut Work::default()).unwrap()

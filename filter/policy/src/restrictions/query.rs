@@ -108,6 +108,8 @@ mod tests {
     use super::*;
     use alloc::format;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     /// The values of one name, if the query can be read.
     fn values(query: &[u8], name: &str) -> Option<Vec<String>> {

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use std::format;
 use std::string::String;
 use std::vec;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn set(text: &str) -> Set {
     Set::parse(&[text]).unwrap().unwrap()

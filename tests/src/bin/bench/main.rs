@@ -1,9 +1,11 @@
-//! `make bench`: how soon a revocation is in force, what a request costs, and what the control plane can take. Real Envoy,
-//! the real filter and the real control plane, as the tests have them, but built for release.
+//! `make bench`: how soon a revocation is in force, what a request costs, what a flood does to others, and what the
+//! control plane can take. Real Envoy, the real filter and the real control plane, as the tests have them, but built for
+//! release.
 
 mod cost;
 mod creation;
 mod events;
+mod fairness;
 mod lists;
 mod revocation;
 
@@ -16,7 +18,7 @@ use tests::World;
 const HELP: &str = "\
 Measures Tokengate on this machine: Envoy, control plane and whoever asks, on free ports of 127.0.0.1.
 
-Usage: bench [revocation] [cost] [creation] [events] [lists] [OPTIONS]        make bench BENCH=\"…\"
+Usage: bench [revocation] [cost] [fairness] [creation] [events] [lists] [OPTIONS]    make bench BENCH=\"…\"
 
   revocation  How long a token is admitted after its deletion was answered. Envoy has 4 workers. On every connection
               the token is asked with about every 5 ms; counted is until the last connection has had its first
@@ -24,6 +26,9 @@ Usage: bench [revocation] [cost] [creation] [events] [lists] [OPTIONS]        ma
               last admitted answer and before this refusal. Once without other requests, and once among them.
   cost        CPU time of Envoy for a request: without the filter and its guards, with an admitted token, and with
               one whose call is not logged. Envoy has 1 worker and answers by itself.
+  fairness    How long a bystander waits for its answers, idle and beside each of several floods by 64 connections:
+              costly restrictions, bodies, paths and queries. Envoy has 1 worker and answers by itself. The p99 may be
+              50 ms more beside a flood. A flood whose restrictions the API does not accept is left out.
 
   creation    How many tokens are created a second, and then deleted, over the API by clients on connections that they
               keep, and how long each waits for its answer, which comes when the change is on the disk.
@@ -32,13 +37,14 @@ Usage: bench [revocation] [cost] [creation] [events] [lists] [OPTIONS]        ma
   lists       Pages of the list of tokens under each filter, with very many tokens of 10,000 users in the database; how
               soon the control plane starts with them, and its memory; then what `creation` measures, beside them.
 
-Without a name, all; that takes about 6 minutes.
+Without a name, all; that takes about 9 minutes.
 
   --rounds N       Revocations in each case [default: 200]
   --connections N  Connections on which the revoked token is asked with, from 32 [default: 48]
   --load N         Other requests a second, in the second case of `revocation`; 0 leaves it out [default: 1000]
   --cost-rounds N  Measurements of each case of `cost`, taken in turn [default: 10]
   --requests N     Requests in each of these [default: 20000]
+  --fairness-seconds N  How long each flood of `fairness` lasts, and each measurement without one [default: 10]
   --clients N      Clients of `creation` [default: 16]
   --seconds N      How long they create, and then delete at most [default: 10]
   --events N       Call events a second in `events` [default: 10000]
@@ -56,6 +62,7 @@ static STOPPED: AtomicBool = AtomicBool::new(false);
 struct Options {
     revocation: bool,
     cost: bool,
+    fairness: bool,
     creation: bool,
     events_case: bool,
     lists: bool,
@@ -64,6 +71,7 @@ struct Options {
     load: u32,
     cost_rounds: u32,
     requests: u32,
+    fairness_seconds: u32,
     clients: usize,
     seconds: u32,
     events: u32,
@@ -97,6 +105,9 @@ fn run() -> Result<(), String> {
     if options.cost {
         cost::run(&options)?;
     }
+    if options.fairness {
+        fairness::run(&options)?;
+    }
     if options.creation {
         creation::run(&options)?;
     }
@@ -115,6 +126,7 @@ impl Options {
         let mut options = Self {
             revocation: false,
             cost: false,
+            fairness: false,
             creation: false,
             events_case: false,
             lists: false,
@@ -123,6 +135,7 @@ impl Options {
             load: 1000,
             cost_rounds: 10,
             requests: 20_000,
+            fairness_seconds: 10,
             clients: 16,
             seconds: 10,
             events: 10_000,
@@ -138,6 +151,7 @@ impl Options {
             match argument.as_str() {
                 "revocation" => options.revocation = true,
                 "cost" => options.cost = true,
+                "fairness" => options.fairness = true,
                 "creation" => options.creation = true,
                 "events" => options.events_case = true,
                 "lists" => options.lists = true,
@@ -147,6 +161,7 @@ impl Options {
                 "--load" => options.load = number(0)?,
                 "--cost-rounds" => options.cost_rounds = number(1)?,
                 "--requests" => options.requests = number(1000)?,
+                "--fairness-seconds" => options.fairness_seconds = number(1)?,
                 "--clients" => options.clients = usize::try_from(number(1)?).unwrap_or(usize::MAX),
                 "--seconds" => options.seconds = number(1)?,
                 "--events" => options.events = number(100)?,
@@ -157,9 +172,9 @@ impl Options {
                 _ => return Err(format!("{argument} is unknown; --help lists what there is")),
             }
         }
-        let named = [options.revocation, options.cost, options.creation, options.events_case, options.lists];
-        if named == [false; 5] {
-            (options.revocation, options.cost) = (true, true);
+        let Self { revocation, cost, fairness, creation, events_case, lists, .. } = options;
+        if [revocation, cost, fairness, creation, events_case, lists] == [false; 6] {
+            (options.revocation, options.cost, options.fairness) = (true, true, true);
             (options.creation, options.events_case, options.lists) = (true, true, true);
         }
         Ok(Some(options))
