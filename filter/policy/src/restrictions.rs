@@ -415,7 +415,8 @@ impl Restriction {
             let Some(values) = parameters.values(name) else {
                 return Some(Finding::Fails(part()));
             };
-            values.map(|value| pattern.matches(value, work)).find_map(|matches| match matches {
+            let mut matches = |value: Option<&str>| value.map_or(Ok(false), |value| pattern.matches(value, work));
+            values.map(&mut matches).find_map(|matches| match matches {
                 Ok(true) => None,
                 Ok(false) => Some(Finding::Fails(part())),
                 Err(TooCostly) => Some(Finding::TooCostly(part())),

@@ -54,6 +54,8 @@ pub(super) fn alike_in_query(name: &str) -> [String; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn l10_names_that_some_reader_takes_for_the_same() {

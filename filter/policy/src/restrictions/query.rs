@@ -16,7 +16,15 @@ use alloc::vec::Vec;
 pub(super) struct Parameters<'a> {
     names: BTreeSet<Cow<'a, str>>,
     /// By what some reader takes their names for.
-    values: BTreeMap<String, Vec<Cow<'a, str>>>,
+    values: BTreeMap<String, Vec<Value<'a>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Value<'a> {
+    text: Cow<'a, str>,
+    /// What stands in brackets in the name: an index, or nothing, in each pair; otherwise it is a key that the client chose,
+    /// and readers of arrays see an object.
+    is_index: Vec<bool>,
 }
 
 /// The name of a parameter that is restricted.
@@ -25,16 +33,16 @@ pub(super) struct Name {
     pub(super) text: String,
     /// What it looks like to the most liberal reader.
     looks: String,
-    /// Whether it holds a bracket itself. It is then compared with it, and what follows counts for nothing, as readers of
-    /// arrays ignore it.
-    has_bracket: bool,
+    /// Brackets that it holds itself. It is then compared with them, and what follows the last one counts for nothing, as
+    /// readers of arrays ignore it.
+    brackets: usize,
 }
 
 impl Name {
     pub(super) fn new(text: &str) -> Self {
         let [ends_at_bracket, whole] = alike_in_query(text);
-        let has_bracket = text.contains('[');
-        Self { text: text.into(), looks: if has_bracket { whole } else { ends_at_bracket }, has_bracket }
+        let brackets = text.matches('[').count();
+        Self { text: text.into(), looks: if brackets > 0 { whole } else { ends_at_bracket }, brackets }
     }
 }
 
@@ -56,7 +64,8 @@ impl<'a> Parameters<'a> {
             let (name, value) = pair.split_at_checked(equals)?;
             let value = value.strip_prefix(b"=").unwrap_or_default();
             let name = decoded(name).filter(|name| !name.contains(char::is_control))?;
-            let (value, [one, other]) = (decoded(value)?, alike_in_query(&name));
+            let (value, [one, other]) =
+                (Value { text: decoded(value)?, is_index: indices(&name) }, alike_in_query(&name));
             if one != other {
                 parameters.values.entry(one).or_default().push(value.clone());
             }
@@ -66,17 +75,32 @@ impl<'a> Parameters<'a> {
         Some(parameters)
     }
 
-    /// The values that some reader may take for those of this name; `None` if there is none under this very name: which
-    /// of them the backend takes, the first or the last, we do not know.
-    pub(super) fn values<'s>(&'s self, name: &'s Name) -> Option<impl Iterator<Item = &'s str>> {
-        let Name { text, looks, has_bracket } = name;
+    /// The values that some reader may take for those of this name, `None` in place of one that is no text to a reader of
+    /// arrays; no values at all if there is none under this very name: which of them the backend takes, the first or the
+    /// last, we do not know.
+    pub(super) fn values<'s>(&'s self, name: &'s Name) -> Option<impl Iterator<Item = Option<&'s str>>> {
+        let Name { text, looks, brackets } = name;
         let alike = self
             .values
             .range::<String, _>(looks..)
-            .take_while(move |(other, _)| if *has_bracket { other.starts_with(looks) } else { *other == looks });
-        let values = alike.flat_map(|(_, values)| values.iter().map(AsRef::as_ref));
+            .take_while(move |(other, _)| if *brackets > 0 { other.starts_with(looks) } else { *other == looks });
+        let values = alike.flat_map(|(_, values)| values).map(|Value { text, is_index }| {
+            is_index.iter().skip(*brackets).all(|is_index| *is_index).then_some(&**text)
+        });
         self.names.contains(text.as_str()).then_some(values)
     }
+}
+
+/// Of each pair of brackets in a name, but one around all of it, whether there is an index in it, or nothing.
+fn indices(name: &str) -> Vec<bool> {
+    let mut rest = name.trim_start_matches(|character: char| character == '[' || character.is_whitespace());
+    let mut indices = Vec::new();
+    while let Some((_, behind)) = rest.split_once('[') {
+        let (key, after) = behind.split_once(']').unwrap_or((behind, ""));
+        indices.push(key.bytes().all(|byte| byte.is_ascii_digit()));
+        rest = after;
+    }
+    indices
 }
 
 fn decoded(text: &[u8]) -> Option<Cow<'_, str>> {
@@ -114,7 +138,12 @@ mod tests {
     /// The values of one name, if the query can be read.
     fn values(query: &[u8], name: &str) -> Option<Vec<String>> {
         let (parameters, name) = (Parameters::read(query)?, Name::new(name));
-        Some(parameters.values(&name).map(|values| values.map(Into::into).collect()).unwrap_or_default())
+        Some(
+            parameters
+                .values(&name)
+                .map(|values| values.map(|value| value.unwrap_or("(an object)").into()).collect())
+                .unwrap_or_default(),
+        )
     }
 
     #[test]
@@ -135,6 +164,10 @@ mod tests {
             ("m=1", &[]),
             ("N=1", &[]),
             ("n=1&N=2&+n=3&n[]=4&x=5&[n]=6", &["1", "2", "3", "4", "6"]),
+            (
+                "n=1&n[a]=2&n[7]=3&n[0][b]=4&n[=5&n[[]]=6&n[-1]=7",
+                &["1", "(an object)", "3", "(an object)", "5", "(an object)", "(an object)"],
+            ),
             ("", &[]),
             ("&&&", &[]),
             ("=1", &[]),
