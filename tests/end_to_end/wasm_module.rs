@@ -38,29 +38,68 @@ fn the_module_imports_nothing_that_stops_a_host() {
     }
 }
 
-/// Instructions that a judgement of the probe takes, by a host that counts them.
-fn fuel(module: &wasmi::Module, engine: &wasmi::Engine, regex: u32, length: u32) -> u64 {
-    const TANK: u64 = 10_000_000_000;
+/// Instructions that a function of the probe takes, by a host that counts them, and what it answers.
+fn fuel(module: &wasmi::Module, engine: &wasmi::Engine, function: &str, arguments: (u32, u32)) -> (u64, u32) {
+    const TANK: u64 = 100_000_000_000;
     let mut store = wasmi::Store::new(engine, ());
     store.set_fuel(TANK).expect("fuel is counted");
     let instance = wasmi::Linker::new(engine).instantiate_and_start(&mut store, module).expect("an instance");
-    let judge = instance.get_typed_func::<(u32, u32), u32>(&store, "judge").expect("an export");
-    assert_eq!(judge.call(&mut store, (regex, length)).expect("it ends"), 0, "what does not fit is refused");
-    TANK - store.get_fuel().expect("fuel is counted")
+    let function = instance.get_typed_func::<(u32, u32), u32>(&store, function).expect("an export");
+    let answer = function.call(&mut store, arguments).expect("it ends");
+    (TANK - store.get_fuel().expect("fuel is counted"), answer)
 }
 
-#[test]
-fn l8_what_a_regex_costs_grows_with_the_length_of_its_input_and_not_faster() {
+/// The probe, in an engine that counts.
+fn probe() -> (wasmi::Module, wasmi::Engine) {
     let mut config = wasmi::Config::default();
     config.consume_fuel(true);
     let engine = wasmi::Engine::new(&config);
     let bytes = std::fs::read(Tools::find().expect("the programs").probe).expect("the probe");
-    let module = wasmi::Module::new(&engine, bytes).expect("a module");
+    (wasmi::Module::new(&engine, bytes).expect("a module"), engine)
+}
+
+#[test]
+fn l8_what_a_regex_costs_grows_with_the_length_of_its_input_and_not_faster() {
+    let (module, engine) = probe();
     for regex in 0..6 {
-        let at = |length| fuel(&module, &engine, regex, length) - fuel(&module, &engine, regex, 0);
+        let taken = |length| {
+            let (fuel, answer) = fuel(&module, &engine, "judge", (regex, length));
+            assert_eq!(answer, 0, "what does not fit is refused");
+            fuel
+        };
+        let at = |length| taken(length) - taken(0);
         let (some, twice, much) = (at(1250), at(2500), at(10_000));
         println!("regex {regex}: {some} instructions for 1,250 characters, {twice} for 2,500, {much} for 10,000");
         assert!(some > 10_000, "the whole input is looked at");
         assert!(twice < some * 21 / 10 && much < some * 84 / 10, "regex {regex}: {some}, {twice}, {much}");
+    }
+}
+
+/// A million instructions take V8 some 0.1 ms here, so this is about 5 ms of a worker.
+const A_JUDGEMENT: u64 = 50_000_000;
+
+#[test]
+fn attack_l11_no_request_costs_more_than_a_judgement_may() {
+    let (module, engine) = probe();
+    // With one more judgement: the first one compiles the lines, too.
+    let of = |case, times| {
+        fuel(&module, &engine, "busy", (case, times)).0 - fuel(&module, &engine, "busy", (case, times - 1)).0
+    };
+    let cases = [
+        "11 lines of 1,000 optional characters",
+        "200 lines, 2 kB",
+        "1,000 lines, 2 kB",
+        "the general engine",
+        "90,000 fields",
+        "500,000 arrays",
+        "a path of 55 kB",
+        "an odd path of 8 kB",
+        "a credential of 55 kB",
+    ];
+    for (number, case) in (0u32..).zip(cases) {
+        assert_eq!(fuel(&module, &engine, "busy", (number, 0)).1, 1, "there is such a case");
+        let (first, next) = (of(number, 1), of(number, 2));
+        println!("{case}: {first} instructions at first, then {next}");
+        assert!(first < A_JUDGEMENT && next < A_JUDGEMENT, "{case}: {first}, then {next}");
     }
 }

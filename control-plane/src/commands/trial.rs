@@ -18,7 +18,8 @@ pub(crate) struct Calls {
     /// A prefix on which the proxies accept tokens, if not /rest/; may be given several times.
     #[arg(long = "protected-prefix", value_name = "PREFIX")]
     protected_prefixes: Vec<String>,
-    /// Take it that no call came with a header that overrides its method: a restricted token is refused then.
+    /// Take it that no call came with a header or a parameter that overrides its method: a restricted token is refused
+    /// then.
     #[arg(long)]
     assume_no_override: bool,
 }

@@ -6,6 +6,8 @@
 //! would say nothing there. (A form in the body can hold `_method` as well; nothing here reads forms, and only a POST can
 //! carry one to these frameworks.)
 
+use crate::path::hex_digit;
+
 /// Names without what stands between their letters, in small letters.
 const NAMES: [&[u8]; 12] = [
     b"xhttpmethodoverride",
@@ -39,7 +41,7 @@ pub(crate) fn parameter_overrides_method(name: &[u8]) -> bool {
     names_method(core::iter::from_fn(move || match rest.next()? {
         b'%' => {
             let mut digits = rest.clone();
-            let value = digits.next().and_then(hex).zip(digits.next().and_then(hex));
+            let value = digits.next().and_then(hex_digit).zip(digits.next().and_then(hex_digit));
             Some(value.map_or(b'%', |(high, low)| {
                 rest = digits.clone();
                 (high << 4) | low
@@ -47,10 +49,6 @@ pub(crate) fn parameter_overrides_method(name: &[u8]) -> bool {
         }
         byte => Some(byte),
     }))
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// Servers write names as variables, and make one character of all that is neither letter nor digit.

@@ -257,7 +257,12 @@ fn percent_decoded(path: &[u8]) -> Vec<u8> {
 }
 
 fn hex(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0u32, |value, digit| Some((value << 4) | char::from(*digit).to_digit(16)?))
+    digits.iter().try_fold(0u32, |value, digit| Some((value << 4) | u32::from(hex_digit(*digit)?)))
+}
+
+/// The value of a digit of an escape.
+pub(crate) fn hex_digit(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// Forms of ASCII characters in two to six bytes, which UTF-8 forbids and some decoders accept (`%c0%af` for a slash).

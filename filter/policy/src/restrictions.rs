@@ -31,20 +31,23 @@ mod pattern;
 mod query;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use grammar::{Restriction, SyntaxError, split};
-pub use pattern::{STEPS_MAX, TARGET_LEN_MAX};
+pub use work::{STEPS_MAX, TARGET_LEN_MAX};
 
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt;
 use explain::{Finding, Part, Watch};
 use grammar::{METHODS, Method, Subject, Suffix};
 use json::{Fields, Wanted};
-use pattern::{Pattern, TooCostly, Work};
+use pattern::Pattern;
 use query::Parameters;
+use work::{TooCostly, Work};
 
 /// The restrictions of a token, compiled: at least one.
 ///
@@ -53,6 +56,8 @@ use query::Parameters;
 pub struct Set {
     restrictions: Vec<Restriction>,
     wanted: Wanted,
+    /// Bytes of what judgements have made so far.
+    made: Cell<usize>,
 }
 
 impl Set {
@@ -90,13 +95,13 @@ impl Set {
         for (number, line) in lines {
             match Restriction::parse(line, number, saved) {
                 Ok(restriction) => {
-                    memory = memory.saturating_add(restriction.memory());
+                    memory = memory.saturating_add(if saved { 0 } else { restriction.memory() });
                     numbers.push(number);
                     restrictions.push(restriction);
                 }
                 Err(found) => errors.extend(found),
             }
-            if memory > MEMORY_MAX && !saved {
+            if memory > MEMORY_MAX {
                 errors.push(SyntaxError::of_line(number, TOO_MUCH_MEMORY));
                 break; // what follows would cost as much to compile, and could not be kept
             }
@@ -154,7 +159,7 @@ impl Set {
                 wanted.add(name);
             }
         }
-        Self { restrictions, wanted }
+        Self { restrictions, wanted, made: Cell::new(0) }
     }
 
     /// The restrictions, in the order in which they were written.
@@ -162,9 +167,16 @@ impl Set {
         &self.restrictions
     }
 
-    /// Bytes that the set takes at most, once it has judged: for whoever keeps sets, and must forget some.
+    /// Bytes that the set takes, for whoever keeps sets, and must forget some: it grows while the set judges.
     pub fn memory(&self) -> usize {
-        self.restrictions.iter().map(Restriction::memory).fold(0, usize::saturating_add)
+        let patterns = self.restrictions.iter().flat_map(Restriction::patterns);
+        let unmade = patterns.map(Pattern::memory_unmade).fold(0, usize::saturating_add);
+        unmade.saturating_add(self.made.get())
+    }
+
+    /// Bytes by which it has grown.
+    pub fn made(&self) -> usize {
+        self.made.get()
     }
 
     /// Whether a request may be made.
@@ -185,6 +197,7 @@ impl Set {
     pub fn judge_counted(&self, method: &[u8], path: &[u8], query: &[u8], body: Body<'_>) -> (Outcome, usize) {
         let mut work = Work::default();
         let outcome = self.judge_watched(method, path, query, body, &mut work, &mut ());
+        self.made.set(self.made.get().saturating_add(work.made()));
         (outcome, work.counted())
     }
 

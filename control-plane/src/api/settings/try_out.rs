@@ -39,7 +39,8 @@ pub(crate) struct SettingsTrialBody {
     #[serde(default)]
     #[schema(required = false)]
     site: SiteBody,
-    /// Whether you know that no call came with a header that overrides its method. A restricted token is refused then.
+    /// Whether you know that no call came with a header or a parameter that overrides its method. A restricted token is
+    /// refused then.
     #[serde(default)]
     assume_no_override: bool,
 }

@@ -3,7 +3,7 @@
 //! It is the judgement itself, watched ([`Set::judge`] says nothing else), which goes on for that where it could stop. Nothing
 //! here decides.
 
-use super::pattern::Work;
+use super::work::Work;
 use super::{Body, Set};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;

@@ -13,7 +13,7 @@
 //! is below it, twice), and every byte and every name is paid for: a body that is longer than that is not read.
 
 use super::alike::alike;
-use super::pattern::{TooCostly, Work};
+use super::work::{TooCostly, Work};
 use alloc::borrow::{Cow, ToOwned as _};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

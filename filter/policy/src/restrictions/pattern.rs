@@ -19,6 +19,7 @@
 
 mod ordinary;
 
+use super::work::{TARGET_LEN_MAX, TooCostly, Work};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
@@ -33,7 +34,8 @@ use regex_lite::{Error, Regex, RegexBuilder};
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     text: Box<str>,
-    engine: Engine,
+    /// Made when it is first needed: for the general engine that takes as long as some requests.
+    engine: OnceCell<Engine>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,26 +44,15 @@ enum Engine {
     General(Box<General>),
 }
 
-/// A regex for the general engine, which compiles it when it is first needed: that takes as long as some requests.
+/// A regex for the general engine.
 #[derive(Clone, Debug)]
 struct General {
-    why: NotOrdinary,
-    /// States and bytes that it should have at most, going by its text.
-    estimate: Size,
-    compiled: OnceCell<Compiled>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Size {
-    states: usize,
-    bytes: usize,
-}
-
-#[derive(Clone, Debug)]
-struct Compiled {
     /// `None`: it is too large, or no regex; then it holds for nothing.
     whole: Option<Regex>,
-    size: Size,
+    /// States and bytes that it has at most.
+    states: usize,
+    bytes: usize,
+    why: NotOrdinary,
 }
 
 /// What is wrong with a regex, and at which byte.
@@ -71,30 +62,20 @@ pub(super) struct Problem {
     pub(super) reason: Cow<'static, str>,
 }
 
-/// What is left cannot pay for a match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooCostly;
-
 impl Pattern {
     /// Checks a regex that is to be saved.
     pub(super) fn new(text: &str) -> Result<Self, Problem> {
         build(text, NESTING_MAX, SIZE_MAX).map_err(|error| problem(text, &error))?;
         let pattern = Self::saved(text);
-        match &pattern.engine {
-            Engine::General(general) if general.compiled(text).whole.is_none() => {
-                Err(Problem { at: 0, reason: TOO_LARGE.into() })
-            }
-            _ => Ok(pattern),
+        match pattern.engine() {
+            Engine::General(general) if general.whole.is_none() => Err(Problem { at: 0, reason: TOO_LARGE.into() }),
+            Engine::General(_) | Engine::Ordinary(_) => Ok(pattern),
         }
     }
 
     /// A regex that was checked when it was saved.
     pub(super) fn saved(text: &str) -> Self {
-        let engine = match Ordinary::new(text) {
-            Ok(ordinary) => Engine::Ordinary(ordinary),
-            Err(why) => Engine::General(Box::new(General::new(text, why))),
-        };
-        Self { text: text.into(), engine }
+        Self { text: text.into(), engine: OnceCell::new() }
     }
 
     /// The regex as it was written.
@@ -104,32 +85,32 @@ impl Pattern {
 
     /// Whether it holds for all of a value.
     pub(super) fn matches(&self, value: &str, work: &mut Work) -> Result<bool, TooCostly> {
-        match &self.engine {
+        work.pay(0)?; // nothing is made that cannot be paid for
+        let engine = self.engine.get_or_init(|| {
+            let engine = Engine::new(&self.text);
+            work.note_made(engine.memory(&self.text));
+            engine
+        });
+        match engine {
             Engine::Ordinary(ordinary) => {
-                work.pay(price(ordinary.steps(), value.len()))?;
+                work.pay(engine.price(value.len()))?;
                 Ok(ordinary.matches(value))
             }
             Engine::General(general) => {
-                let estimated = general.price(general.estimate.states, value.len());
-                work.pay_counted(estimated)?;
-                let Compiled { whole, size } = general.compiled(&self.text);
-                work.pay_counted(general.price(size.states, value.len()).saturating_sub(estimated))?;
-                Ok(whole.as_ref().is_some_and(|whole| whole.is_match(value)))
+                work.pay_counted(engine.price(value.len()))?;
+                Ok(general.whole.as_ref().is_some_and(|whole| whole.is_match(value)))
             }
         }
     }
 
     /// Steps that a match takes at most, of a value that is as long as a path may be.
     pub(super) fn worst(&self) -> usize {
-        match &self.engine {
-            Engine::Ordinary(ordinary) => price(ordinary.steps(), TARGET_LEN_MAX),
-            Engine::General(general) => general.price(general.compiled(&self.text).size.states, TARGET_LEN_MAX),
-        }
+        self.engine().price(TARGET_LEN_MAX)
     }
 
     /// Why the general engine is needed, if it is.
     pub(super) fn not_ordinary(&self) -> Option<&'static str> {
-        match &self.engine {
+        match self.engine() {
             Engine::Ordinary(_) => None,
             Engine::General(general) => Some(general.why.0),
         }
@@ -137,51 +118,67 @@ impl Pattern {
 
     /// Bytes that it takes at most, once it has matched.
     pub(super) fn memory(&self) -> usize {
-        let engine = match &self.engine {
-            Engine::Ordinary(ordinary) => ordinary.memory(),
-            // Itself, what the engine keeps for a search, and a third for all else.
-            Engine::General(general) => {
-                let groups = self.text.bytes().filter(|byte| *byte == b'(').count();
-                general.size().bytes.saturating_mul(groups.saturating_add(3))
+        self.memory_unmade().saturating_add(self.engine().memory(&self.text))
+    }
+
+    /// Bytes that it takes before.
+    pub(super) fn memory_unmade(&self) -> usize {
+        self.text.len().saturating_add(size_of::<Self>())
+    }
+
+    fn engine(&self) -> &Engine {
+        self.engine.get_or_init(|| Engine::new(&self.text))
+    }
+}
+
+impl Engine {
+    fn new(text: &str) -> Self {
+        match Ordinary::new(text) {
+            Ok(ordinary) => Self::Ordinary(ordinary),
+            Err(why) => Self::General(Box::new(General::new(text, why))),
+        }
+    }
+
+    /// Steps of a match. Making the engine is part of them, whether it is made already or not: the same facts, the same
+    /// verdict.
+    fn price(&self, length: usize) -> usize {
+        let (a_character, making) = match self {
+            Self::Ordinary(ordinary) => (ordinary.steps(), ordinary.making()),
+            Self::General(general) => {
+                let steps = general.states.max(1).saturating_mul(STEPS_A_STATE);
+                (steps, steps.saturating_mul(COMPILING))
             }
         };
-        engine.saturating_add(self.text.len()).saturating_add(size_of::<Self>())
+        a_character.saturating_mul(length.saturating_add(1)).saturating_add(making).saturating_add(STEPS_A_MATCH)
+    }
+
+    /// Bytes that it takes at most.
+    fn memory(&self, text: &str) -> usize {
+        match self {
+            Self::Ordinary(ordinary) => ordinary.memory(),
+            // Itself, what the engine keeps for a search, and a third for all else.
+            Self::General(general) => {
+                let groups = text.bytes().filter(|byte| *byte == b'(').count();
+                general.bytes.saturating_mul(groups.saturating_add(3))
+            }
+        }
     }
 }
 
 impl General {
+    /// The engine checks the estimate: a regex that has more states than its text showed does not fit.
     fn new(text: &str, why: NotOrdinary) -> Self {
         let bytes = Outline::of(text, |_| 1).states.saturating_mul(BYTES_PER_STATE).saturating_add(BYTES_AROUND);
         // A class is one state, in which the engine looks at range after range: no more than it has characters.
         let states = Outline::of(text, |class| class).states;
-        Self { why, estimate: Size { states, bytes }, compiled: OnceCell::new() }
+        match whole(text, bytes.min(WHOLE_SIZE_MAX)) {
+            Some(whole) => Self { whole: Some(whole), states, bytes, why },
+            None => {
+                let whole = whole(text, WHOLE_SIZE_MAX);
+                Self { whole, states: states.max(STATES_MAX), bytes: WHOLE_SIZE_MAX, why }
+            }
+        }
     }
-
-    /// The engine checks the estimate: a regex that has more states than its text showed does not fit.
-    fn compiled(&self, text: &str) -> &Compiled {
-        self.compiled.get_or_init(|| match whole(text, self.estimate.bytes.min(WHOLE_SIZE_MAX)) {
-            Some(whole) => Compiled { whole: Some(whole), size: self.estimate },
-            None => Compiled {
-                whole: whole(text, WHOLE_SIZE_MAX),
-                size: Size { states: self.estimate.states.max(STATES_MAX), bytes: WHOLE_SIZE_MAX },
-            },
-        })
-    }
-
-    fn size(&self) -> Size {
-        self.compiled.get().map_or(self.estimate, |compiled| compiled.size)
-    }
-
-    /// Compiling it is part of the price, whether it is done already or not: the same facts, the same verdict.
-    fn price(&self, states: usize, length: usize) -> usize {
-        let steps = states.max(1).saturating_mul(STEPS_A_STATE);
-        price(steps, length).saturating_add(steps.saturating_mul(COMPILING))
-    }
-}
-
-/// Steps of a match that takes so many for each character.
-fn price(steps: usize, length: usize) -> usize {
-    steps.saturating_mul(length.saturating_add(1)).saturating_add(STEPS_A_MATCH)
 }
 
 impl PartialEq for Pattern {
@@ -191,40 +188,6 @@ impl PartialEq for Pattern {
 }
 
 impl Eq for Pattern {}
-
-/// What one judgement may still spend, and what it has spent of what counts against a token (L11).
-#[derive(Debug)]
-pub(super) struct Work {
-    steps_left: usize,
-    counted: usize,
-}
-
-impl Default for Work {
-    fn default() -> Self {
-        Self { steps_left: STEPS_MAX, counted: 0 }
-    }
-}
-
-impl Work {
-    /// Pays for what the path alone makes long.
-    pub(super) fn pay(&mut self, steps: usize) -> Result<(), TooCostly> {
-        let left = self.steps_left.checked_sub(steps);
-        self.steps_left = left.unwrap_or(0);
-        left.map(|_| ()).ok_or(TooCostly)
-    }
-
-    /// Pays for what somebody chose: a regex of the general engine, or a body.
-    pub(super) fn pay_counted(&mut self, steps: usize) -> Result<(), TooCostly> {
-        self.pay(steps)?;
-        self.counted = self.counted.saturating_add(steps);
-        Ok(())
-    }
-
-    /// Steps that count against the token.
-    pub(super) fn counted(&self) -> usize {
-        self.counted
-    }
-}
 
 fn build(text: &str, nesting: u32, size: usize) -> Result<Regex, Error> {
     RegexBuilder::new(text).nest_limit(nesting).size_limit(size).build()
@@ -386,14 +349,6 @@ const BYTES_AROUND: usize = 512;
 
 /// Brackets within brackets: more than a person follows, and few enough for the stack of a Wasm module.
 const NESTING_MAX: u32 = 50;
-
-/// Bytes of a path, and of a query that restrictions look at: four times what browsers and servers are sure to take, and
-/// long enough for every REST resource. (Longer queries are of searches, which go on under a line for the path.)
-pub const TARGET_LEN_MAX: usize = 2 * 1024;
-
-/// Steps of one judgement: what 1,000 ordinary lines take for the longest path. A step is some 2 ns in Wasm, so that is
-/// about 5 ms of a worker.
-pub const STEPS_MAX: usize = 2_500_000;
 
 /// Steps of the general engine for a state and a character.
 const STEPS_A_STATE: usize = 5;
@@ -594,7 +549,7 @@ mod tests {
     fn the_estimate_is_not_led_astray() {
         // Where white space is nothing, what is written apart belongs together; and the engine has the last word.
         for regex in ["(?x)(?:abcdefgh){30} {30}", "(?x)(?:abc[ ](]d){30}", "(?x)(?:a{9} {9}) {9}"] {
-            let Size { states, bytes } = General::new(regex, NotOrdinary("")).compiled(regex).size;
+            let General { states, bytes, .. } = General::new(regex, NotOrdinary(""));
             let real = (1..).find(|kilobytes| whole(regex, kilobytes * 1_024).is_some()).unwrap() * 1_024;
             assert!(bytes >= real - 1_024 && states * 64 >= real - 2_048, "{regex} {states} {bytes} {real}");
         }
@@ -695,10 +650,9 @@ mod tests {
             let characters: Vec<char> = value.chars().collect();
             let naive = tree.ends(&characters, 0).contains(&characters.len());
             prop_assert_eq!(pattern.matches(&value, &mut Work::default()), Ok(naive), "{}", text);
-            let general = General::new(&text, NotOrdinary(""));
-            let Compiled { whole, size } = general.compiled(&text);
-            prop_assert_eq!(whole.as_ref().unwrap().is_match(&value), naive, "{}", text);
-            prop_assert!(size.bytes < WHOLE_SIZE_MAX, "the estimate holds: {}", text);
+            let General { whole, bytes, .. } = General::new(&text, NotOrdinary(""));
+            prop_assert_eq!(whole.unwrap().is_match(&value), naive, "{}", text);
+            prop_assert!(bytes < WHOLE_SIZE_MAX, "the estimate holds: {}", text);
         }
 
         #[test]

@@ -6,6 +6,7 @@
 //! some of them give it ([`alike_in_query`]). A pair without `=` has the empty value.
 
 use super::alike::alike_in_query;
+use crate::path::hex_digit;
 use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -112,15 +113,11 @@ fn decoded(text: &[u8]) -> Option<Cow<'_, str>> {
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
             b'+' => b' ',
-            b'%' => (digit(rest.next()?)? << 4) | digit(rest.next()?)?,
+            b'%' => (hex_digit(*rest.next()?)? << 4) | hex_digit(*rest.next()?)?,
             other => *other,
         });
     }
     String::from_utf8(bytes).ok().map(Cow::Owned)
-}
-
-fn digit(byte: &u8) -> Option<u8> {
-    char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// Pairs of a query: as many as PHP reads. Servers differ in where they stop reading, and behind that place a parameter

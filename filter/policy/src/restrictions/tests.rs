@@ -219,17 +219,17 @@ fn l8_the_memory_of_a_set_has_a_limit() {
 
 /// The examples of README and requirements, and what judging by each takes at most.
 const EXAMPLES: [(&str, usize); 11] = [
-    (".*/rest/api/2/issue/JRA.*", 2_069),
-    ("[post].*/rest/api/2/issue/KANBAN-100/comment.*", 2_069),
-    ("[get].*/rest/api/2/project.*", 2_069),
-    (".*/rest/api/2/issue/SCRUM-[1-2]{1}/comment.*", 2_069),
-    (".*/rest/extender/1.0/filter/user/.*[QueryParam::permissions==true]", 4_138),
-    (".*rest/extender/1.0/worklog/user/.*[QueryParam::dateFrom==2018-01-01][QueryParam::dateTo==2018-12-01]", 6_207),
-    (".*/rest/api/2/filter[JsonData::editable==false][JsonData::favourite==false]", 6_207),
-    (".*/rest/api/2/issue[JsonData::fields.project.key==JRA]", 4_138),
-    ("[A-Z]+.*", 2_069),
-    ("[post].*/rest/api/2/issue/JRA-[0-9]+/comment", 2_069),
-    (".*/rest/api/2/issue/JRA-[0-9]+(/.*)?", 6_167),
+    (".*/rest/api/2/issue/JRA.*", 2_198),
+    ("[post].*/rest/api/2/issue/KANBAN-100/comment.*", 2_198),
+    ("[get].*/rest/api/2/project.*", 2_198),
+    (".*/rest/api/2/issue/SCRUM-[1-2]{1}/comment.*", 2_198),
+    (".*/rest/extender/1.0/filter/user/.*[QueryParam::permissions==true]", 4_396),
+    (".*rest/extender/1.0/worklog/user/.*[QueryParam::dateFrom==2018-01-01][QueryParam::dateTo==2018-12-01]", 6_594),
+    (".*/rest/api/2/filter[JsonData::editable==false][JsonData::favourite==false]", 6_594),
+    (".*/rest/api/2/issue[JsonData::fields.project.key==JRA]", 4_396),
+    ("[A-Z]+.*", 2_198),
+    ("[post].*/rest/api/2/issue/JRA-[0-9]+/comment", 2_198),
+    (".*/rest/api/2/issue/JRA-[0-9]+(/.*)?", 6_312),
 ];
 
 #[test]
@@ -238,11 +238,11 @@ fn l11_no_example_is_too_costly_nor_are_all_together() {
         assert_eq!(set(line).worst(), steps, "{line}");
     }
     let nine: std::vec::Vec<&str> = EXAMPLES.iter().map(|(line, _)| *line).take(9).collect();
-    assert_eq!(Set::parse(&nine).unwrap().unwrap().worst(), 28_966);
+    assert_eq!(Set::parse(&nine).unwrap().unwrap().worst(), 30_772);
     let lines = |count: usize| -> std::vec::Vec<String> {
         (0..count).map(|line| format!(".*/rest/api/2/issue/JRA{line}-[0-9]+(/.*)?")).collect()
     };
-    assert_eq!(Set::parse(&lines(200)).unwrap().unwrap().worst(), 200 * 6_167);
+    assert_eq!(Set::parse(&lines(200)).unwrap().unwrap().worst(), 200 * 6_312);
     assert!(Set::parse(&vec![EXAMPLES[0].0; 1_000]).unwrap().unwrap().worst() < STEPS_MAX);
 }
 
