@@ -116,8 +116,8 @@ fn m9_of_two_thousand_requests_each_is_explained_as_envoy_judges_it() {
     for ((status, code), count) in &answers {
         println!("{count:>5}  {status} {code}");
     }
-    const OF_THE_PROXY_ALONE: [DenyReason; 3] =
-        [DenyReason::NotReady, DenyReason::SnapshotUnreadable, DenyReason::ProxyFailure];
+    const OF_THE_PROXY_ALONE: [DenyReason; 4] =
+        [DenyReason::NotReady, DenyReason::SnapshotUnreadable, DenyReason::TooManyRequests, DenyReason::ProxyFailure];
     for reason in DenyReason::ALL.iter().filter(|reason| !OF_THE_PROXY_ALONE.contains(reason)) {
         assert!(answers.contains_key(&(reason.status(), reason.code().into())), "nothing was refused for {reason:?}");
     }

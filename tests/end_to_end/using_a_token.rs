@@ -107,12 +107,12 @@ fn u15_two_authorization_headers_are_refused_however_they_come() {
 fn attack_header_values_that_are_not_utf8_do_no_harm() {
     let world = World::start();
     let token = world.token_for("alice");
-    let odd = b"\xff\xfe caf\xe9 \x80";
+    let odd: &[u8] = b"\xff\xfe caf\xe9 \x80";
     world.get(ISSUE).basic("alice", &token).header("x-note", odd).send().assert_user(Some("alice"));
     world.get(ISSUE).bearer(&token).header("x-forwarded-user", odd).send().assert_user(Some("alice"));
-    world.get(ISSUE).header("authorization", odd).send().assert_user(None);
-    world.get(ISSUE).header("authorization", b"Bearer \xff\xfe").send().assert_user(None);
-    world.get(ISSUE).header("authorization", b"Basic \xff\xfe").send().assert_refused(400, "bad_credentials");
+    for unreadable in [odd, b"Bearer \xff\xfe", b"Basic \xff\xfe"] {
+        world.get(ISSUE).header("authorization", unreadable).send().assert_refused(400, "bad_credentials");
+    }
     world.get(ISSUE).bearer(&token).header("x-request-id", odd).send().assert_user(Some("alice"));
     // A Latin-1 password is the backend's to judge.
     assert_eq!(world.get(ISSUE).header("authorization", b"Basic YWxpY2U66Q==").send().status, 401);

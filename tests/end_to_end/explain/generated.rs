@@ -138,8 +138,19 @@ const PATHS: [&str; 16] = [
     "/api/v1/tokens",
 ];
 
-const QUERIES: [&str; 7] =
-    ["", "", "?x=1", "?x=2", "?x=1&permissions=true", "?permissions=true&x=1&permissions=no", "?x=%zz"];
+const QUERIES: [&str; 11] = [
+    "",
+    "",
+    "?x=1",
+    "?x=1",
+    "?x=2",
+    "?x=1&permissions=true",
+    "?permissions=true&x=1&permissions=no",
+    "?x=1&X=2&x[]=1",
+    "?x=%zz",
+    "?x=1;y=2",
+    "?x=1&_method=PUT",
+];
 
 const BODIES: [&str; 7] = [
     r#"{"editable":false,"fields":{"project":{"key":"JRA"}}}"#,
@@ -166,10 +177,12 @@ impl Sample {
             4..7 => presented.owner.to_uppercase(),
             _ => presented.owner.to_owned(),
         });
-        if manages {
-            url += "?limit=1";
-        } else {
-            url += *random.pick(&QUERIES);
+        let query = if manages { "?limit=1" } else { *random.pick(&QUERIES) };
+        // Too long to be judged: the path, or the query.
+        match random.below(16) {
+            0 if !manages => url = format!("{url}/{}{query}", "x".repeat(2_048)),
+            1 if !manages && !query.is_empty() => url = format!("{url}{query}&long={}", "x".repeat(2_048)),
+            _ => url += query,
         }
         let method = if manages {
             "GET"

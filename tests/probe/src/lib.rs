@@ -97,11 +97,11 @@ fn prepared(case: Case) -> (Vec<String>, String, Option<String>) {
         }
         Case::TwoHundred => {
             let line = |line| format!(".*/rest/api/2/issue/JRA{line}-[0-9]+(/.*)?");
-            ((0..200).map(line).collect(), long("api/2/issue/JRA1-7/", 2_000), None)
+            ((0..200).map(line).collect(), long("api/2/issue/JRA-7/", 2_000), None)
         }
         Case::Thousand => {
             let line = |line| format!(".*/rest/api/2/issue/JRA-{line}/comment.*");
-            ((0..1000).map(line).collect(), long("api/2/issue/JRA-7/", 2_000), None)
+            ((0..1000).map(line).collect(), long("api/2/issue/JRA-x/", 2_000), None)
         }
         Case::General => (vec![format!(r"/rest/{}\b", "((((a*)*)*)*)".repeat(10))], long("a", 2_000), None),
         Case::Fields => {
