@@ -13,11 +13,14 @@ use std::collections::HashMap;
 /// Milliseconds of a worker that one judgement takes at most.
 const JUDGEMENT_MS: u64 = 5;
 
-/// Milliseconds of each second of a worker that a token may have.
+/// Milliseconds of each second of a worker that a token may have; half of them at once, since for so long everyone waits.
 const SHARE_MS: u64 = 100;
 
-/// Steps that a token may have had without a pause.
+/// Steps of that many milliseconds.
 const SHARE: u64 = STEPS_MAX as u64 / JUDGEMENT_MS * SHARE_MS;
+
+/// Steps that a token may have had without a pause.
+const AT_ONCE: u64 = SHARE / 2;
 
 /// Tokens that are counted at a time. Those beyond it are not: that many cannot each have much of one worker.
 const TOKENS_MAX: usize = 4096;
@@ -32,7 +35,7 @@ pub struct Shares {
 impl Shares {
     /// Whether a token has had its share; `now` in milliseconds of the monotonic clock.
     pub fn is_used_up(&self, token: &str, now: u64) -> bool {
-        self.spent.get(token).is_some_and(|spent| left(*spent, now) >= SHARE)
+        self.spent.get(token).is_some_and(|spent| left(*spent, now) >= AT_ONCE)
     }
 
     /// Counts steps of a token.
@@ -72,11 +75,14 @@ mod tests {
                 judged += 1;
             }
         }
-        // A share at once, and then one each second.
-        assert!((219..=221).contains(&judged), "{judged} judgements of 5 ms in 10 s");
+        // Half a share at once, and then a whole one each second.
+        assert!((209..=211).contains(&judged), "{judged} judgements of 5 ms in 10 s");
         assert!(!shares.is_used_up("another", 10_000));
-        assert!(shares.is_used_up("busy", 10_000) || judged < 221);
-        assert!(!shares.is_used_up("busy", 11_000), "a second later it has a share again");
+        for _ in 0..10 {
+            shares.spend("busy", COSTLIEST, 10_000);
+        }
+        assert!(shares.is_used_up("busy", 10_000) && shares.is_used_up("busy", 10_400));
+        assert!(!shares.is_used_up("busy", 11_100), "a second later it has a share again");
     }
 
     #[test]

@@ -42,16 +42,15 @@ pub struct Reading {
 pub struct Ambiguous;
 
 impl Reading {
-    /// Reads a request target (`:path`, with or without a query).
-    pub fn of(target: &[u8], site: &Site) -> Result<Self, Ambiguous> {
-        let path = without_query(target);
+    /// Reads a path.
+    pub fn of(path: &[u8], site: &Site) -> Result<Self, Ambiguous> {
         let area = area_as_it_stands(path, site);
         let plain = is_plain(path);
+        if !plain && path.len() > ODD_LEN_MAX {
+            return Err(Ambiguous);
+        }
         let encoded_slash = !plain && holds_encoded(path, &[b"%2f"]);
         if !plain {
-            if path.len() > ODD_LEN_MAX {
-                return Err(Ambiguous);
-            }
             let decoded = percent_decoded(path);
             let readings: &[SecondBytes] = match decoded.iter().any(|byte| byte.leading_ones() >= 2) {
                 true => &[SecondBytes::Valid, SecondBytes::Any],
@@ -118,10 +117,52 @@ pub(crate) fn below_context<'a>(path: &'a [u8], site: &Site) -> Option<&'a [u8]>
 /// Whether everyone reads the path alike, but for its case: letters, digits and a few marks, no doubled slashes, and no
 /// segment that begins or ends with a dot. Most paths are so, and need no second reading.
 fn is_plain(path: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
-    let odd = |pair: &[u8]| matches!(pair, [b'/', b'/'] | [b'/', b'.'] | [b'.', b'/']);
-    path.starts_with(b"/") && path.iter().all(plain) && !path.windows(2).any(odd) && !path.ends_with(b".")
+    let mut before = Letter::Other;
+    let mut is_plain = |byte: u8| {
+        let letter = LETTERS.get(usize::from(byte)).copied().unwrap_or(Letter::Odd);
+        // Both as numbers: this looks at every byte of every path, and anybody may send a long one.
+        let pair = (before as u16) << 2 | letter as u16;
+        before = letter;
+        (ODD_PAIRS >> pair) & 1 == 0
+    };
+    path.starts_with(b"/") && path.iter().all(|byte| is_plain(*byte)) && !path.ends_with(b".")
 }
+
+/// What a byte of a path may be.
+#[derive(Clone, Copy)]
+enum Letter {
+    Other,
+    Slash,
+    Dot,
+    Odd,
+}
+
+const LETTERS: [Letter; 256] = {
+    let mut letters = [Letter::Odd; 256];
+    let mut byte = 0;
+    while byte < letters.len() {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        {
+            letters[byte] = match byte as u8 {
+                b'/' => Letter::Slash,
+                b'.' => Letter::Dot,
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'~' => Letter::Other,
+                _ => Letter::Odd,
+            };
+        }
+        byte += 1;
+    }
+    letters
+};
+
+/// Pairs of letters, as four bits each, that readers read differently: whatever is odd, `//`, `/.` and `./`.
+const ODD_PAIRS: u16 = {
+    const fn pair(before: Letter, letter: Letter) -> u16 {
+        1 << ((before as u16) << 2 | letter as u16)
+    }
+    use Letter::{Dot, Odd, Other, Slash};
+    pair(Other, Odd) | pair(Slash, Odd) | pair(Dot, Odd) | pair(Slash, Slash) | pair(Slash, Dot) | pair(Dot, Slash)
+};
 
 /// The names in a path as the most liberal reader sees them: everything decoded until nothing changes, whatever looks
 /// like a separator taken for one, each name without what some file system or server ignores.

@@ -54,11 +54,11 @@ impl Request {
         };
         let mut targets = values(b":path");
         let target = targets.next();
+        let path = without_query(target.unwrap_or_default());
         let reading = match (target, targets.next()) {
-            (Some(target), None) => Reading::of(target, site),
+            (Some(_), None) => Reading::of(path, site),
             _ => Err(Ambiguous),
         };
-        let path = without_query(target.unwrap_or_default());
         Self {
             reading,
             // A token belongs to us, in whatever header it comes; one for a proxy is not for the backend to see.

@@ -1,6 +1,6 @@
 //! What a request costs: CPU time of Envoy, with and without the filter.
 
-use crate::{Options, print_memory, progress, quantile, unless_stopped};
+use crate::{Options, print_memory, progress, quantile, unless_stopped, without_filter};
 use serde_json::json;
 use tests::World;
 use tests::load::{Load, get};
@@ -10,11 +10,7 @@ const WARM_UP: u64 = 5000;
 
 /// All of it.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
-    let mut bare = World::prepare(1);
-    bare.answer_directly();
-    cut(&mut bare, "- name: tokengate\n", "- name: envoy.filters.http.router\n");
-    cut(&mut bare, "# First guard:", "route_config:\n");
-    bare.start_envoy();
+    let bare = without_filter();
 
     let mut world = World::prepare(1);
     world.site.log_level = "info";
@@ -59,15 +55,6 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     print_memory("without the filter", &bare);
     print_memory("with it", &world);
     Ok(())
-}
-
-/// Takes out of Envoy's configuration what stands from the one up to the other.
-fn cut(world: &mut World, from: &str, to: &str) {
-    let config = world.config();
-    let start = config.find(from).expect("the beginning of what is cut out");
-    let length = config[start..].find(to).expect("the end of what is cut out");
-    let part = config[start..start + length].to_owned();
-    world.edit_config(&part, "");
 }
 
 /// Microseconds of Envoy's CPU time for each of so many requests, all of which must be admitted.

@@ -2,11 +2,12 @@
 //!
 //! A worker of Envoy has one thread: while the filter judges one request, all others of that worker wait. A bystander,
 //! whose token has no restrictions, asks at a steady pace on connections of its own, once with nothing beside it and
-//! then beside a flood, for each flood in turn. Its times begin when a request was due and not when it was sent, so that
+//! then beside a flood, for each flood in turn; and beside the same flood at an Envoy without the filter, for what is Envoy's
+//! own. Its times begin when a request was due and not when it was sent, so that
 //! what waits behind an earlier request counts too. Where an answer takes longer than 160 ms (so long a connection has
 //! until its next request), requests pile up, and the times grow with the length of the measurement.
 
-use crate::{Options, milliseconds, print_quantiles, progress, quantile, unless_stopped};
+use crate::{Options, milliseconds, print_quantiles, progress, quantile, unless_stopped, without_filter};
 use reqwest::Method;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -43,6 +44,7 @@ struct Flood {
 
 /// All of it.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
+    let bare = without_filter();
     let mut world = World::prepare(1);
     world.site.log_level = "info";
     world.answer_directly();
@@ -63,8 +65,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         println!("{name}");
         if let Some(requests) = requests {
             let idle = bystander(&world, &question, seconds)?;
+            let (without, _) = beside(&bare, &question, seconds, requests.clone())?;
             let (beside, summary) = beside(&world, &question, seconds, requests)?;
-            print(idle, beside, &summary);
+            print(idle, without, beside, &summary);
         } else {
             println!("  refused at saving");
         }
@@ -269,16 +272,18 @@ fn bystander(world: &World, question: &[u8], seconds: u32) -> Result<Vec<Duratio
     Ok(times?.concat())
 }
 
-fn print(mut idle: Vec<Duration>, mut beside: Vec<Duration>, flood: &Summary) {
-    let [before, under] = [&mut idle, &mut beside].map(|times| {
+fn print(mut idle: Vec<Duration>, mut without: Vec<Duration>, mut beside: Vec<Duration>, flood: &Summary) {
+    let [before, bare, under] = [&mut idle, &mut without, &mut beside].map(|times| {
         times.sort();
         milliseconds(quantile(times, 0.99))
     });
     print_quantiles("  idle", idle);
+    print_quantiles("  under the flood, without the filter", without);
     print_quantiles("  under the flood", beside);
     let more = under - before;
     let verdict = if more <= milliseconds(PROMISED) { "as promised" } else { "more than promised" };
-    println!("  p99 {more:+.1}: {verdict} (at most {:+.0})", milliseconds(PROMISED));
+    let promised = milliseconds(PROMISED);
+    println!("  p99 {more:+.1}: {verdict} (at most {promised:+.0}); without the filter {:+.1}", bare - before);
     let all = flood.all();
     let by_status: Vec<String> = all.by_status.iter().map(|(status, count)| format!("{count} × {status}")).collect();
     println!(

@@ -181,6 +181,25 @@ impl Options {
     }
 }
 
+/// An Envoy with one worker that answers by itself, without the filter and its guards.
+fn without_filter() -> World {
+    let mut bare = World::prepare(1);
+    bare.answer_directly();
+    cut(&mut bare, "- name: tokengate\n", "- name: envoy.filters.http.router\n");
+    cut(&mut bare, "# First guard:", "route_config:\n");
+    bare.start_envoy();
+    bare
+}
+
+/// Takes out of Envoy's configuration what stands from the one up to the other.
+fn cut(world: &mut World, from: &str, to: &str) {
+    let config = world.config();
+    let start = config.find(from).expect("the beginning of what is cut out");
+    let length = config[start..].find(to).expect("the end of what is cut out");
+    let part = config[start..start + length].to_owned();
+    world.edit_config(&part, "");
+}
+
 /// An error once somebody has pressed Ctrl-C.
 fn unless_stopped() -> Result<(), String> {
     if STOPPED.load(Ordering::Relaxed) { Err("stopped".into()) } else { Ok(()) }

@@ -34,6 +34,8 @@ pub(super) struct Ordinary {
     jumps: Vec<Jump>,
     /// What may come first.
     first: Vec<u64>,
+    /// What may come last.
+    last: Vec<u64>,
     /// The position at which nothing more is to come.
     end: usize,
     /// Positions that were looked at to find where jumps lead.
@@ -74,13 +76,19 @@ impl Ordinary {
 
     /// Bytes that it takes.
     pub(super) fn memory(&self) -> usize {
-        let words = self.rows.len().saturating_add(self.words.saturating_mul(3));
+        let words = self.rows.len().saturating_add(self.words.saturating_mul(4));
         let jumps = self.jumps.iter().map(|jump| jump.to.len().saturating_mul(16).saturating_add(48));
         jumps.fold(words.saturating_mul(8), usize::saturating_add).saturating_add(self.others.len().saturating_mul(8))
     }
 
     /// Whether it holds for all of a value.
     pub(super) fn matches(&self, value: &str) -> bool {
+        // Most lines that do not match end otherwise.
+        if let Some(character) = value.chars().next_back()
+            && !self.row(character).iter().zip(&self.last).any(|(row, last)| row & last != 0)
+        {
+            return false;
+        }
         match (self.first.as_slice(), self.loops.as_slice(), self.optional.as_slice()) {
             ([first], [loops], [optional]) => self.matches_in_one_word(value, *first, *loops, *optional),
             _ => self.matches_in_words(value),
@@ -92,8 +100,7 @@ impl Ordinary {
         let mut next = first;
         for character in value.chars() {
             let taken = next & self.rows.get(row(&self.others, u32::from(character))).copied().unwrap_or(0);
-            next = (taken << 1) | (taken & loops);
-            next |= optional.wrapping_add(next & optional) ^ optional;
+            (next, _) = pass_over((taken << 1) | (taken & loops), optional, false);
             for Jump { bits, to, .. } in &self.jumps {
                 if next & bits != 0 {
                     next |= to.first().map_or(0, |(_, bits)| *bits);
@@ -109,19 +116,18 @@ impl Ordinary {
     fn matches_in_words(&self, value: &str) -> bool {
         let mut next = self.first.clone();
         for character in value.chars() {
-            let from = row(&self.others, u32::from(character)).saturating_mul(self.words);
-            let (mut moved, mut any) = (0, 0);
-            let row = self.rows.get(from..).unwrap_or_default();
-            for ((next, row), loops) in next.iter_mut().zip(row).zip(&self.loops) {
+            let (mut moved, mut carry, mut any) = (0, false, 0);
+            let words = next.iter_mut().zip(self.row(character)).zip(&self.loops).zip(&self.optional);
+            for (((next, row), loops), optional) in words {
                 let taken = *next & row;
-                *next = (taken << 1) | moved | (taken & loops);
+                (*next, carry) = pass_over((taken << 1) | moved | (taken & loops), *optional, carry);
                 moved = taken >> 63;
                 any |= *next;
             }
             if any == 0 {
                 return false;
             }
-            self.pass_over(&mut next);
+            self.jump(&mut next);
         }
         holds(&next, self.end)
     }
@@ -130,11 +136,13 @@ impl Ordinary {
     fn pass_over(&self, next: &mut [u64]) {
         let mut carry = false;
         for (next, optional) in next.iter_mut().zip(&self.optional) {
-            let (sum, first) = optional.overflowing_add(*next & optional);
-            let (sum, second) = sum.overflowing_add(u64::from(carry));
-            carry = first || second;
-            *next |= sum ^ optional;
+            (*next, carry) = pass_over(*next, *optional, carry);
         }
+        self.jump(next);
+    }
+
+    /// Adds where the markers among them lead.
+    fn jump(&self, next: &mut [u64]) {
         for Jump { word, bits, to } in &self.jumps {
             if next.get(*word).is_some_and(|word| word & bits != 0) {
                 for (word, bits) in to {
@@ -145,6 +153,20 @@ impl Ordinary {
             }
         }
     }
+
+    /// The positions that take a character.
+    fn row(&self, character: char) -> &[u64] {
+        let from = row(&self.others, u32::from(character)).saturating_mul(self.words);
+        self.rows.get(from..from.saturating_add(self.words)).unwrap_or_default()
+    }
+}
+
+/// One word of positions, and those behind them that they let through: each row of optional positions is a row of ones, and
+/// adding the lowest position among them carries to the one behind the row. The carry goes on into the next word.
+fn pass_over(next: u64, optional: u64, carry: bool) -> (u64, bool) {
+    let (sum, first) = optional.overflowing_add(next & optional);
+    let (sum, second) = sum.overflowing_add(u64::from(carry));
+    (next | (sum ^ optional), first || second)
 }
 
 fn holds(words: &[u64], position: usize) -> bool {

@@ -145,11 +145,41 @@ impl Layout {
         let (jumps, looked_at) = jumps(&leads, &optional, words)?;
         set(&mut first, 0);
         let (rows, others) = rows(&runs, words)?;
-        let mut ordinary = Ordinary { words, rows, others, loops, optional, jumps, first: empty(), end, looked_at };
+        let last = last(end, &leads, &loops, &optional, words);
+        let mut ordinary =
+            Ordinary { words, rows, others, loops, optional, jumps, first: empty(), last, end, looked_at };
         ordinary.pass_over(&mut first);
         ordinary.first = first;
         Ok(ordinary)
     }
+}
+
+/// Positions behind which nothing more need come.
+fn last(end: usize, leads: &BTreeMap<usize, Vec<usize>>, loops: &[u64], optional: &[u64], words: usize) -> Vec<u64> {
+    let mut led_from: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (from, to) in leads.iter().flat_map(|(from, all)| all.iter().map(move |to| (*from, *to))) {
+        led_from.entry(to).or_default().push(from);
+    }
+    // From where the end is reached without another character.
+    let mut at_end = alloc::vec![0u64; words];
+    let mut to_look_at = alloc::vec![end];
+    set(&mut at_end, end);
+    while let Some(position) = to_look_at.pop() {
+        let passed = position.checked_sub(1).filter(|before| holds(optional, *before));
+        for before in passed.into_iter().chain(led_from.get(&position).into_iter().flatten().copied()) {
+            if !holds(&at_end, before) {
+                set(&mut at_end, before);
+                to_look_at.push(before);
+            }
+        }
+    }
+    let mut last = alloc::vec![0u64; words];
+    for position in 0..end {
+        if holds(&at_end, position.saturating_add(1)) || (holds(loops, position) && holds(&at_end, position)) {
+            set(&mut last, position);
+        }
+    }
+    last
 }
 
 /// From each marker that leads somewhere to all that may come next then, so that none is looked at twice.
