@@ -11,6 +11,9 @@ use core::fmt::{self, Write as _};
 /// Characters of a name or path that are logged (what begins like a token counts as one); the rest is cut.
 const LOGGED_CHARS_MAX: usize = 300;
 
+/// Bytes that are looked at for them: a path may have very many, and is told in more than one place.
+const LOGGED_BYTES_MAX: usize = 4096;
+
 /// The line for this verdict; `None` where nobody presented a credential that concerns us.
 pub fn line(verdict: &Verdict, request: &Request) -> Option<String> {
     let path = Escaped(&request.path);
@@ -61,7 +64,8 @@ pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = String::from_utf8_lossy(self.0);
+        let begin = self.0.get(..LOGGED_BYTES_MAX).unwrap_or(self.0);
+        let text = String::from_utf8_lossy(begin);
         let mut rest = text.as_ref();
         for _ in 0..LOGGED_CHARS_MAX {
             let Some(character) = rest.chars().next() else {
@@ -76,7 +80,7 @@ impl fmt::Display for Escaped<'_> {
                 rest = rest.get(character.len_utf8()..).unwrap_or_default();
             }
         }
-        if rest.is_empty() { Ok(()) } else { formatter.write_char('…') }
+        if rest.is_empty() && begin.len() == self.0.len() { Ok(()) } else { formatter.write_char('…') }
     }
 }
 
