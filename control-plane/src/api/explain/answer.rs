@@ -162,7 +162,9 @@ fn fails(part: &Part) -> String {
     match part {
         Part::Method => "The method is another one.".into(),
         Part::Path => "The regex does not match the whole path.".into(),
-        Part::QueryParam(name) => format!("The parameter {name} is missing, or one of its values does not match."),
+        Part::QueryParam(name) => format!(
+            "The parameter {name} is missing, or one of its values does not match; other spellings of the name count, too."
+        ),
         Part::JsonData(name) => format!("The field {name} of the body does not match."),
     }
 }
@@ -170,7 +172,9 @@ fn fails(part: &Part) -> String {
 fn unreadable(part: &Part) -> String {
     match part {
         Part::QueryParam(_) => "The query cannot be read.".into(),
-        Part::JsonData(name) => format!("The field {name} of the body is missing, or cannot be read."),
+        Part::JsonData(name) => {
+            format!("The field {name} of the body is missing, comes twice in some spelling, or cannot be read.")
+        }
         Part::Method | Part::Path => "It cannot be read.".into(),
     }
 }
