@@ -291,15 +291,16 @@ enum Quoted {
     Escaped,
 }
 
-/// Whether what follows a comma is a credential: the name of a scheme of ours, and a space, or nothing.
+/// Whether what follows a comma is a credential: it begins with the name of a scheme of ours, and is no parameter
+/// (`basic=1`).
 fn is_second_credential(piece: &[u8]) -> bool {
     let piece = piece.strip_prefix(b",").unwrap_or(piece);
     let piece = piece.split(|byte| *byte == b',').next().unwrap_or_default();
     let letters = piece.iter().position(u8::is_ascii_alphabetic).unwrap_or(piece.len());
     let word = piece.get(letters..).unwrap_or_default();
-    let end = word.iter().position(|byte| !is_token_byte(byte));
-    let ends = end.and_then(|end| word.get(end)).is_none_or(|next| matches!(next, b' ' | b'\t'));
-    begins_basic_or_bearer(piece) && ends
+    let end = word.iter().position(|byte| !is_token_byte(byte)).unwrap_or(word.len());
+    let is_parameter = matches!(word.get(end..).unwrap_or_default(), [b'=', next, ..] if *next != b'=');
+    begins_basic_or_bearer(piece) && !is_parameter
 }
 
 /// The standard alphabet; padding may be missing, as some clients leave it out. Anything laxer (other alphabets, line
@@ -371,6 +372,11 @@ mod tests {
             "Foo a=\"x\\\", Basic YTpi",
             "Foo a=\"x\", \u{a0}Basic YTpi",
             "Foo a=\"x\",\"Basic YTpi\"",
+            "Foo x, Basic:YTpi",
+            "Foo x, Basic\u{a0}YTpi",
+            "Foo x, Basic/YTpi",
+            "Foo x, Basic==",
+            "Foo x, BasicYTpi=",
         ] {
             assert_eq!(read(&[joined.as_bytes()]), Credential::Unreadable, "{joined}");
         }

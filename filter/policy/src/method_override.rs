@@ -51,23 +51,31 @@ pub(crate) fn parameter_overrides_method(name: &[u8]) -> bool {
     }))
 }
 
-/// Servers write names as variables, and make one character of all that is neither letter nor digit.
+/// Servers write names as variables, and make one character of all that is neither letter nor digit. Some read `a[b]` and
+/// `a.b` as names within names.
 fn names_method(name: impl Iterator<Item = u8>) -> bool {
     let (mut letters, mut length) = ([0; NAME_LEN_MAX], 0usize);
     let mut marked = false;
+    let is_method = |letters: &[u8; NAME_LEN_MAX], length: usize, marked: bool| {
+        let letters = letters.get(..length).unwrap_or_default();
+        NAMES.contains(&letters) || (marked && MARKED_NAMES.contains(&letters))
+    };
     for byte in name.take_while(|byte| *byte != 0) {
-        if !byte.is_ascii_alphanumeric() {
+        if length > 0 && matches!(byte, b'[' | b']' | b'.') {
+            if is_method(&letters, length, marked) {
+                return true;
+            }
+            (length, marked) = (0, false);
+        } else if !byte.is_ascii_alphanumeric() {
             marked |= length == 0;
-            continue;
+        } else {
+            if let Some(place) = letters.get_mut(length) {
+                *place = byte.to_ascii_lowercase();
+            }
+            length = length.saturating_add(1);
         }
-        let Some(place) = letters.get_mut(length) else {
-            return false;
-        };
-        *place = byte.to_ascii_lowercase();
-        length = length.saturating_add(1);
     }
-    let letters = letters.get(..length).unwrap_or_default();
-    NAMES.contains(&letters) || (marked && MARKED_NAMES.contains(&letters))
+    is_method(&letters, length, marked)
 }
 
 #[cfg(test)]
@@ -112,11 +120,26 @@ mod tests {
             "x-http-method-override",
             "X_HTTP_Method",
             "_method%",
+            "_method[0]",
+            "_method.x",
+            "form[_method]",
             "_http_method",
         ] {
             assert!(parameter_overrides_method(name.as_bytes()), "{name}");
         }
-        for name in ["method", "methods", "_methods", "m", "payment_method", "", "%", "%zzmethod1", "httpMethod"] {
+        for name in [
+            "method",
+            "methods",
+            "_methods",
+            "m",
+            "payment_method",
+            "",
+            "%",
+            "%zzmethod1",
+            "httpMethod",
+            "x.method",
+            "filter[method]",
+        ] {
             assert!(!parameter_overrides_method(name.as_bytes()), "{name}");
         }
     }

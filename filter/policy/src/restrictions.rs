@@ -238,10 +238,10 @@ impl Set {
             return Outcome::Holds;
         }
         if open.iter().any(|(_, line)| line.looks_at_query()) {
-            let parameters = match Parameters::read(query) {
-                _ if query.len() > TARGET_LEN_MAX => Err((Outcome::TooLong, Finding::TooLong as fn(Part) -> Finding)),
-                Some(parameters) => Ok(parameters),
-                None => Err((Outcome::BadQuery, Finding::Unreadable as fn(Part) -> Finding)),
+            let parameters = if query.len() > TARGET_LEN_MAX {
+                Err((Outcome::TooLong, Finding::TooLong as fn(Part) -> Finding))
+            } else {
+                Parameters::read(query).ok_or((Outcome::BadQuery, Finding::Unreadable as fn(Part) -> Finding))
             };
             let parameters = match parameters {
                 Ok(parameters) => parameters,
@@ -425,11 +425,10 @@ impl Restriction {
                 return None;
             };
             let part = || Part::QueryParam(name.text.clone());
-            let Some(values) = parameters.values(name) else {
+            let Some(mut values) = parameters.values(name) else {
                 return Some(Finding::Fails(part()));
             };
-            let mut matches = |value: Option<&str>| value.map_or(Ok(false), |value| pattern.matches(value, work));
-            values.map(&mut matches).find_map(|matches| match matches {
+            values.find_map(|value| match pattern.matches(value, work) {
                 Ok(true) => None,
                 Ok(false) => Some(Finding::Fails(part())),
                 Err(TooCostly) => Some(Finding::TooCostly(part())),

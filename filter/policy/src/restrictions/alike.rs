@@ -6,17 +6,31 @@
 
 use crate::path::push_ascii;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-/// A name as it looks to readers that ignore the case, trim, stop at a NUL, or take letters for those of ASCII which they
-/// resemble. No more than `len_max` bytes of it and one character: nothing that is longer is alike to what is not.
+/// A name as it looks to readers that ignore the case, trim, stop at a NUL, take letters for those of ASCII which they
+/// resemble, or make one name of `project_key`, `project-key` and `projectKey`. No more than `len_max` bytes of it and one
+/// character: nothing that is longer is alike to what is not.
 pub(super) fn alike(name: &str, len_max: usize) -> String {
+    squeezed(name, len_max, &['_', '-'])
+}
+
+/// The same without these characters, wherever they stand.
+fn squeezed(name: &str, len_max: usize, without: &[char]) -> String {
     let (mut looks, mut trimmed) = (String::new(), 0);
-    for character in name.trim_start().chars().take_while(|character| *character != '\0') {
+    let shown = name.trim_start_matches(|character: char| character.is_whitespace() || is_ignored(character));
+    for character in shown.chars().take_while(|character| *character != '\0') {
         if is_ignored(character) {
             continue;
         }
-        push_ascii(character, &mut looks);
-        if !looks.ends_with(char::is_whitespace) {
+        let before = looks.len();
+        match character {
+            'ß' | 'ẞ' => looks.push_str("ss"),
+            other => push_ascii(other, &mut looks),
+        }
+        if looks.get(before..).is_some_and(|added| added.chars().all(|added| without.contains(&added))) {
+            looks.truncate(before);
+        } else if !looks.ends_with(char::is_whitespace) {
             trimmed = looks.len();
         }
         if trimmed > len_max {
@@ -33,22 +47,24 @@ fn is_ignored(character: char) -> bool {
         || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
-/// The same for the name of a parameter in a query, in each way in which PHP and those who read queries like it take it:
-/// dots and spaces, and a bracket that nothing closes, are an underscore, and another bracket ends the name.
-pub(super) fn alike_in_query(name: &str) -> [String; 2] {
-    let underscored = |name: &str| {
-        alike(name, usize::MAX)
-            .chars()
-            .map(|character| match character {
-                '.' | ' ' | '+' | '[' => '_',
-                other => other,
-            })
-            .collect()
-    };
-    // Some take `[name]` for the name.
-    let begin = name.trim_start_matches(|character: char| character == '[' || character.is_whitespace());
-    let end = begin.find(['[', ']']).unwrap_or(begin.len());
-    [underscored(begin.get(..end).unwrap_or(begin)), underscored(name)]
+/// The name of a parameter in a query, as names within names: `filter[status]` is a `status` in a `filter`. An index, or
+/// nothing, in brackets is none. PHP and those who read queries like it make one name of `date.from`, `date from`, `date[from`
+/// and `date_from`; some take `[name]` for the name, or put quotes into brackets; what stands between brackets and behind
+/// them is left out.
+pub(super) fn path_in_query(name: &str) -> Vec<String> {
+    const WITHOUT: [char; 8] = ['_', '-', '.', ' ', '+', '\'', '"', '`'];
+    let looks = |part: &str| squeezed(part, usize::MAX, &WITHOUT);
+    let name = name.trim_start_matches(|character: char| character == '[' || character.is_whitespace());
+    let (base, mut rest) = name.split_at(name.find(['[', ']']).unwrap_or(name.len()));
+    let mut path = alloc::vec![looks(base)];
+    while let Some((_, behind)) = rest.split_once('[') {
+        let (key, after) = behind.split_once(']').unwrap_or((behind, ""));
+        if !key.trim().bytes().all(|byte| byte.is_ascii_digit()) {
+            path.push(looks(key));
+        }
+        rest = after;
+    }
+    path
 }
 
 #[cfg(test)]
@@ -75,11 +91,15 @@ mod tests {
             "permi\u{17f}\u{17f}ions",
             "\u{ff50}ermissions",
             "permissions\u{3000}",
+            "\0permissions",
+            "\u{1} permissions",
+            "\u{feff} permissions",
+            "per_miss-ions",
         ] {
             assert_eq!(alike(twin, usize::MAX), "permissions", "{twin:?}");
             assert_eq!(alike(twin, "permissions".len()), "permissions", "{twin:?}");
         }
-        for other in ["permission", "permissionss", "per missions", "", "x\0permissions"] {
+        for other in ["permission", "permissionss", "per missions", "", "x\0permissions", "per.missions"] {
             assert_ne!(alike(other, usize::MAX), "permissions", "{other:?}");
             assert_ne!(alike(other, "permissions".len()), "permissions", "{other:?}");
         }
@@ -87,25 +107,26 @@ mod tests {
 
     #[test]
     fn l10_names_of_parameters_that_php_and_others_take_for_the_same() {
-        for twin in [
-            "date_from",
-            "date.from",
-            "date from",
-            "date+from",
-            "date[from",
-            "Date.From",
-            "date_from[]",
-            "date_from[0][x]",
-            "date.from[",
-            "[date_from]",
-            "[date.from",
-            " [date_from",
-            "date_from]x",
+        let path = |name: &str| path_in_query(name).join("/");
+        for (twins, looks) in [
+            (
+                &["date_from", "date.from", "date from", "date+from", "Date.From", "date-from", "dateFrom"][..],
+                "datefrom",
+            ),
+            (
+                &["date_from[]", "date_from[0]", "date.from[ 7 ]", "[date_from]", " [date.from", "date_from]x"],
+                "datefrom",
+            ),
+            (
+                &["filter[status]", "[filter][status]", "filter[ Status]", "filter['status']x", "filter[][status][]"],
+                "filter/status",
+            ),
+            (&["date[from", "date[from]"], "date/from"),
+            (&["x[a][b]"], "x/a/b"),
         ] {
-            assert!(alike_in_query(twin).iter().any(|looks| looks == "date_from"), "{twin:?}");
-        }
-        for other in ["datefrom", "x[date_from]", "date__from", "date-from"] {
-            assert!(alike_in_query(other).iter().all(|looks| looks != "date_from"), "{other:?}");
+            for twin in twins {
+                assert_eq!(path(twin), looks, "{twin:?}");
+            }
         }
     }
 }

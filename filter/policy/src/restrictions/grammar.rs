@@ -348,7 +348,7 @@ pub(super) const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "
 const LINE_LEN_MAX: usize = 4 * 1024;
 
 /// Names of a path into a body: real ones have three or four, and the body is read once more for each.
-const FIELD_DEPTH_MAX: usize = 8;
+pub(super) const FIELD_DEPTH_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {

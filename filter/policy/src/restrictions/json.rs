@@ -13,11 +13,13 @@
 //! is below it, twice), and every byte and every name is paid for: a body that is longer than that is not read.
 
 use super::alike::alike;
+use super::grammar::FIELD_DEPTH_MAX;
 use super::work::{TooCostly, Work};
 use alloc::borrow::{Cow, ToOwned as _};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -41,6 +43,23 @@ impl Wanted {
         leaf.name = Some(name.into());
     }
 
+    /// Some readers take a name with dots for a path. What it leads to is there twice, then, or not under its very name.
+    fn forget_dotted<'a>(
+        &'a self,
+        key: &str,
+        len_max: usize,
+        fields: &mut Fields<'a>,
+        work: &mut Work,
+    ) -> Result<(), TooCostly> {
+        let mut reached: Vec<&Self> = alloc::vec![self];
+        for part in key.split('.').take(FIELD_DEPTH_MAX.saturating_add(1)) {
+            let looks = alike(part, len_max.max(part.len().min(FIELD_PART_LEN_MAX)));
+            reached = reached.iter().filter_map(|wanted| wanted.below.get(&looks)).flat_map(BTreeMap::values).collect();
+            work.pay_counted(reached.len().saturating_mul(STEPS_A_NAME))?;
+        }
+        reached.into_iter().try_for_each(|wanted| fields.forget(wanted, work))
+    }
+
     /// Reads what can be read, and paid for.
     pub(super) fn read<'a>(&'a self, body: &'a [u8], work: &mut Work) -> Fields<'a> {
         let mut fields = Fields::default();
@@ -59,27 +78,31 @@ impl Wanted {
         let mut deserializer = serde_json::Deserializer::from_str(object);
         let members = deserializer.deserialize_map(Members { wanted: self, fields: &mut found, work });
         if members.and_then(|()| deserializer.end()).is_ok() {
-            fields.0.extend(found.0);
+            fields.texts.extend(found.texts);
+            fields.ambiguous.extend(found.ambiguous);
         }
     }
 }
 
 /// What was found, by whole names.
 #[derive(Debug, Default)]
-pub(super) struct Fields<'a>(BTreeMap<&'a str, Cow<'a, str>>);
+pub(super) struct Fields<'a> {
+    texts: BTreeMap<&'a str, Cow<'a, str>>,
+    /// Those that came twice.
+    ambiguous: BTreeSet<&'a str>,
+}
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
     /// `None`: nothing that could be read.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(AsRef::as_ref)
+        self.texts.get(name).filter(|_| !self.ambiguous.contains(name)).map(AsRef::as_ref)
     }
 
-    /// Forgets a field and what was found below it: it has come again.
-    fn forget(&mut self, wanted: &Wanted) {
-        if let Some(name) = &wanted.name {
-            self.0.remove(&**name);
-        }
-        wanted.below.values().flat_map(BTreeMap::values).for_each(|below| self.forget(below));
+    /// A field has come twice, and so has all that is below it.
+    fn forget(&mut self, wanted: &'a Wanted, work: &mut Work) -> Result<(), TooCostly> {
+        work.pay_counted(STEPS_A_NAME)?;
+        self.ambiguous.extend(wanted.name.as_deref());
+        wanted.below.values().flat_map(BTreeMap::values).try_for_each(|below| self.forget(below, work))
     }
 }
 
@@ -111,7 +134,24 @@ impl<'a> Visitor<'a> for Members<'a, '_> {
         let len_max = wanted.below.keys().map(String::len).max().unwrap_or(0);
         let mut seen = BTreeMap::new();
         while let Some(key) = map.next_key_seed(Text(PhantomData))? {
-            work.pay_counted(STEPS_A_NAME).map_err(|TooCostly| A::Error::custom("too many fields"))?;
+            let too_costly = |TooCostly| A::Error::custom("too many fields");
+            // To fold what is not ASCII takes longer than to read it.
+            let folding = if key.is_ascii() { 0 } else { key.len().min(len_max).saturating_mul(STEPS_A_FOLD) };
+            work.pay_counted(folding.saturating_add(STEPS_A_NAME)).map_err(too_costly)?;
+            if key.contains('.') {
+                wanted.forget_dotted(&key, len_max, fields, work).map_err(too_costly)?;
+            }
+            // No field has a NUL in its name. Some readers stop there, and some leave it out.
+            if key.contains('\0') {
+                for looks in [alike(&key, len_max), alike(&key.replace('\0', ""), len_max)] {
+                    if let Some((looks, group)) = wanted.below.get_key_value(&looks) {
+                        seen.insert(looks, 2u8);
+                        group.values().try_for_each(|field| fields.forget(field, work)).map_err(too_costly)?;
+                    }
+                }
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
             let Some((looks, group)) = wanted.below.get_key_value(&alike(&key, len_max)) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -119,7 +159,7 @@ impl<'a> Visitor<'a> for Members<'a, '_> {
             let times = seen.entry(looks).or_insert(0u8);
             *times = times.saturating_add(1);
             if *times == 2 {
-                group.values().for_each(|field| fields.forget(field));
+                group.values().try_for_each(|field| fields.forget(field, work)).map_err(too_costly)?;
             }
             match group.get(&*key).filter(|_| *times == 1) {
                 None => drop(map.next_value::<IgnoredAny>()?),
@@ -128,7 +168,7 @@ impl<'a> Visitor<'a> for Members<'a, '_> {
                 }
                 Some(field) => {
                     let value: &'a RawValue = map.next_value()?;
-                    fields.0.extend(field.name.as_deref().zip(scalar(value.get())));
+                    fields.texts.extend(field.name.as_deref().zip(scalar(value.get())));
                     if !field.below.is_empty() {
                         let steps = value.get().len().saturating_mul(STEPS_A_BYTE);
                         work.pay_counted(steps).map_err(|TooCostly| A::Error::custom("too long"))?;
@@ -187,6 +227,12 @@ impl<'a> DeserializeSeed<'a> for Members<'a, '_> {
 /// Steps of a byte of a body, and of each name in an object on the way, beside its bytes.
 const STEPS_A_BYTE: usize = 1;
 const STEPS_A_NAME: usize = 25;
+
+/// Steps of a byte of a name that is not ASCII.
+const STEPS_A_FOLD: usize = 10;
+
+/// Bytes of a part of a dotted name that are looked at: as many as a line has.
+const FIELD_PART_LEN_MAX: usize = 4 * 1024;
 
 /// Reads a string, and copies it only if it has escapes.
 struct Text<'a>(PhantomData<&'a str>);
@@ -271,7 +317,7 @@ mod tests {
 
     #[test]
     fn l5_a_dotted_name_descends() {
-        let body = r#"{"fields":{"project":{"key":"JRA","id":[1]},"n":1},"fields.project.key":"X","a":{"b":2}}"#;
+        let body = r#"{"fields":{"project":{"key":"JRA","id":[1]},"n":1},"fields.project.keys":"X","a":{"b":2}}"#;
         assert_eq!(text(body, "fields.project.key").as_deref(), Some("JRA"));
         assert_eq!(text(body, "fields.n").as_deref(), Some("1"));
         assert_eq!(text(body, "a.b").as_deref(), Some("2"));
@@ -339,6 +385,19 @@ mod tests {
             assert_eq!(text(format!(r#"{{"kiss":{{"b":1}},"{twin}":{{"b":1}}}}"#), "kiss.b"), None, "{twin}");
         }
         assert_eq!(text(r#"{"kiss":1,"kisses":2,"ki ss":3,"iss":4}"#, "kiss").as_deref(), Some("1"));
+        for body in [
+            r#"{"o":{"f":1},"o.f":2}"#,
+            r#"{"O.F":2,"o":{"f":1}}"#,
+            r#"{"o":{"f":1},"o.f.x":2,"o.f":{}}"#,
+            r#"{"o":{"f":1},"o_":{}}"#,
+            r#"{"o":{"f":1,"\u0000f":2}}"#,
+            r#"{"o":{"f":1,"\u0001 f":2}}"#,
+            r#"{"o":{"f":1,"_f-":2}}"#,
+        ] {
+            assert_eq!(text(body, "o.f"), None, "{body}");
+        }
+        assert_eq!(text(r#"{"ab":1,"a\u0000b":2}"#, "ab"), None);
+        assert_eq!(text(r#"{"o":{"f":1},"o.g":2,"p.f":3}"#, "o.f").as_deref(), Some("1"));
     }
 
     #[test]

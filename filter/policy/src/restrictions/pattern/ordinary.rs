@@ -40,6 +40,8 @@ pub(super) struct Ordinary {
     end: usize,
     /// Positions that were looked at to find where jumps lead.
     looked_at: usize,
+    /// Words that were written for classes.
+    filled: usize,
 }
 
 /// From any of these markers to all of those positions.
@@ -71,7 +73,7 @@ impl Ordinary {
 
     /// Steps that reading it takes, once the regex is known to be ordinary.
     pub(super) fn making(&self) -> usize {
-        self.rows.len().saturating_add(self.looked_at.saturating_mul(4))
+        self.rows.len().saturating_add(self.filled).saturating_add(self.looked_at.saturating_mul(4))
     }
 
     /// Bytes that it takes.

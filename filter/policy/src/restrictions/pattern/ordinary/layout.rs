@@ -12,6 +12,9 @@ const MARKERS_MAX: usize = 256;
 /// Positions that may be looked at to find where jumps lead: some tenths of a millisecond.
 const LOOKS_MAX: usize = 10_000;
 
+/// Words that may be written for classes: some tenths of a millisecond.
+const FILLED_MAX: usize = 200_000;
+
 /// Ranges beyond ASCII: an alphabet, in small letters and capitals.
 const OTHERS_MAX: usize = 256;
 
@@ -144,10 +147,10 @@ impl Layout {
         }
         let (jumps, looked_at) = jumps(&leads, &optional, words)?;
         set(&mut first, 0);
-        let (rows, others) = rows(&runs, words)?;
+        let (rows, others, filled) = rows(&runs, words)?;
         let last = last(end, &leads, &loops, &optional, words);
         let mut ordinary =
-            Ordinary { words, rows, others, loops, optional, jumps, first: empty(), last, end, looked_at };
+            Ordinary { words, rows, others, loops, optional, jumps, first: empty(), last, end, looked_at, filled };
         ordinary.pass_over(&mut first);
         ordinary.first = first;
         Ok(ordinary)
@@ -217,8 +220,8 @@ fn jumps(
 }
 
 /// For each ASCII character, and for each range of the others that no class divides, the positions that take it; and where
-/// these ranges begin.
-fn rows(runs: &[(Class, usize, usize)], words: usize) -> Result<(Vec<u64>, Vec<u32>), NotOrdinary> {
+/// these ranges begin; and how many words were written for classes.
+fn rows(runs: &[(Class, usize, usize)], words: usize) -> Result<(Vec<u64>, Vec<u32>, usize), NotOrdinary> {
     let mut others = alloc::vec![ASCII];
     for (class, ..) in runs {
         let mut divide = |from: u32, to: u32| {
@@ -236,39 +239,53 @@ fn rows(runs: &[(Class, usize, usize)], words: usize) -> Result<(Vec<u64>, Vec<u
         return Err(NotOrdinary("more than 128 different characters beyond ASCII"));
     }
     let mut rows = alloc::vec![0; others.len().saturating_add(ASCII_ROWS).saturating_mul(words)];
-    let mut any = alloc::vec![0; words];
+    let (mut any, mut filled) = (alloc::vec![0; words], 0usize);
+    // A class that comes again is written once.
+    let mut classes: BTreeMap<&[(u32, u32)], Vec<u64>> = BTreeMap::new();
     for (class, first, count) in runs {
-        let mut take = |from: u32, to: u32| {
-            let taken =
-                row(&others, from).saturating_mul(words)..row(&others, to).saturating_add(1).saturating_mul(words);
-            for row in rows.get_mut(taken).unwrap_or_default().chunks_exact_mut(words) {
-                set_all(row, *first, *count);
-            }
-        };
         match class {
             Class::Any => set_all(&mut any, *first, *count),
-            Class::Character(one) => take(u32::from(*one), u32::from(*one)),
-            Class::Ranges(ranges) => ranges.iter().for_each(|(from, to)| take(*from, *to)),
+            Class::Character(one) => {
+                let from = row(&others, u32::from(*one)).saturating_mul(words);
+                set_all(rows.get_mut(from..from.saturating_add(words)).unwrap_or_default(), *first, *count);
+            }
+            Class::Ranges(ranges) => {
+                let mask = classes.entry(ranges).or_insert_with(|| alloc::vec![0; words]);
+                set_all(mask, *first, *count);
+            }
+        }
+    }
+    for (ranges, mask) in classes {
+        for (from, to) in ranges {
+            let (from, to) = (row(&others, *from), row(&others, *to).saturating_add(1));
+            let taken = rows.get_mut(from.saturating_mul(words)..to.saturating_mul(words)).unwrap_or_default();
+            filled = filled.saturating_add(taken.len());
+            if filled > FILLED_MAX {
+                return Err(NotOrdinary("too many different classes"));
+            }
+            for row in taken.chunks_exact_mut(words) {
+                row.iter_mut().zip(&mask).for_each(|(row, mask)| *row |= mask);
+            }
         }
     }
     let line_feed = row(&others, u32::from('\n'));
     for (_, row) in rows.chunks_exact_mut(words).enumerate().filter(|(index, _)| *index != line_feed) {
         row.iter_mut().zip(&any).for_each(|(row, any)| *row |= any);
     }
-    Ok((rows, others))
+    Ok((rows, others, filled))
 }
 
 /// Sets so many bits from this one on.
 fn set_all(words: &mut [u64], first: usize, count: usize) {
     let end = first.saturating_add(count);
-    for (word, index) in words.iter_mut().zip(0usize..).skip(first / 64) {
-        let begins = index.saturating_mul(64);
+    let mut begins = first / 64 * 64;
+    for word in words.get_mut(first / 64..).unwrap_or_default() {
         if begins >= end {
             break;
         }
-        let from = first.saturating_sub(begins);
-        let to = end.saturating_sub(begins).min(64);
+        let (from, to) = (first.saturating_sub(begins), end.saturating_sub(begins).min(64));
         let upper = u64::MAX.checked_shr(u32::try_from(64usize.saturating_sub(to)).unwrap_or(64)).unwrap_or(0);
         *word |= upper & u64::MAX.checked_shl(u32::try_from(from).unwrap_or(64)).unwrap_or(0);
+        begins = begins.saturating_add(64);
     }
 }

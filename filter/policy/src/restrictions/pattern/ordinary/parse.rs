@@ -87,7 +87,7 @@ impl Parser<'_> {
                 '^' | '$' => return Err(NotOrdinary("^ or $ in the midst of it")),
                 '?' | '*' | '+' | '{' => return Err(NotOrdinary("a repetition of a repetition")),
                 letter if self.ignores_case && letter.is_ascii_alphabetic() => {
-                    What::Class(self.class_of(alloc::vec![(u32::from(letter), u32::from(letter))], false))
+                    What::Class(self.class_of(alloc::vec![(u32::from(letter), u32::from(letter))], false)?)
                 }
                 other => What::Class(Class::Character(other)),
             };
@@ -163,8 +163,20 @@ impl Parser<'_> {
         }
     }
 
-    fn class_of(&self, mut ranges: Vec<(u32, u32)>, negated: bool) -> Class {
+    fn class_of(&self, mut ranges: Vec<(u32, u32)>, negated: bool) -> Result<Class, NotOrdinary> {
         if self.ignores_case {
+            // The general engine folds the small letters of such a range alone. What was saved goes on to mean what it
+            // meant.
+            let holds = |(from, to): &(u32, u32), letter: u8| (*from..=*to).contains(&u32::from(letter));
+            let touches =
+                |(from, to): &(u32, u32), first: u8, last: u8| *from <= u32::from(last) && *to >= u32::from(first);
+            let straddles = |range: &(u32, u32)| {
+                let whole = holds(range, b'A') && holds(range, b'z');
+                touches(range, b'A', b'Z') && touches(range, b'a', b'z') && !whole
+            };
+            if ranges.iter().any(straddles) {
+                return Err(NotOrdinary("a range from capitals to small letters behind (?i)"));
+            }
             let other_case = |letters: RangeInclusive<u8>, distance: i32| {
                 let (first, last) = (u32::from(*letters.start()), u32::from(*letters.end()));
                 move |(from, to): &(u32, u32)| {
@@ -176,7 +188,7 @@ impl Parser<'_> {
             let capital: Vec<_> = ranges.iter().filter_map(other_case(b'a'..=b'z', -32)).collect();
             ranges.extend(small.into_iter().chain(capital));
         }
-        Class::of(ranges, negated)
+        Ok(Class::of(ranges, negated))
     }
 
     /// Behind the bracket that opens it.
@@ -187,7 +199,7 @@ impl Parser<'_> {
         let mut first = true;
         loop {
             let from = match self.rest.next().ok_or(ODD)? {
-                ']' if !first => return Ok(self.class_of(ranges, negated)),
+                ']' if !first => return self.class_of(ranges, negated),
                 '[' | ']' | '&' | '~' => return Err(ODD),
                 '\\' => match self.escape()? {
                     Class::Character(mark) => mark,
@@ -214,7 +226,7 @@ impl Parser<'_> {
                     // A hyphen at the end is one.
                     ']' => {
                         ranges.extend([from, '-'].map(|one| (u32::from(one), u32::from(one))));
-                        return Ok(self.class_of(ranges, negated));
+                        return self.class_of(ranges, negated);
                     }
                     '\\' => match self.escape()? {
                         Class::Character(mark) => mark,
