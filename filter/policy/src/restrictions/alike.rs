@@ -20,11 +20,21 @@ fn squeezed(name: &str, len_max: usize, without: &[char]) -> String {
     let (mut looks, mut trimmed) = (String::new(), 0);
     let shown = name.trim_start_matches(|character: char| character.is_whitespace() || is_ignored(character));
     for character in shown.chars().take_while(|character| *character != '\0') {
-        if is_ignored(character) {
+        if is_ignored(character) || without.contains(&character) {
             continue;
         }
         let before = looks.len();
         match character {
+            ascii if ascii.is_ascii() => {
+                looks.push(ascii.to_ascii_lowercase());
+                if ascii != ' ' {
+                    trimmed = looks.len();
+                }
+                if trimmed > len_max {
+                    break;
+                }
+                continue;
+            }
             'ß' | 'ẞ' => looks.push_str("ss"),
             other => push_ascii(other, &mut looks),
         }
@@ -59,7 +69,7 @@ pub(super) fn path_in_query(name: &str) -> Vec<String> {
     let mut path = alloc::vec![looks(base)];
     while let Some((_, behind)) = rest.split_once('[') {
         let (key, after) = behind.split_once(']').unwrap_or((behind, ""));
-        if !key.trim().bytes().all(|byte| byte.is_ascii_digit()) {
+        if !key.bytes().all(|byte| byte.is_ascii_digit()) {
             path.push(looks(key));
         }
         rest = after;
@@ -113,10 +123,7 @@ mod tests {
                 &["date_from", "date.from", "date from", "date+from", "Date.From", "date-from", "dateFrom"][..],
                 "datefrom",
             ),
-            (
-                &["date_from[]", "date_from[0]", "date.from[ 7 ]", "[date_from]", " [date.from", "date_from]x"],
-                "datefrom",
-            ),
+            (&["date_from[]", "date_from[0]", "date.from[7]", "[date_from]", " [date.from", "date_from]x"], "datefrom"),
             (
                 &["filter[status]", "[filter][status]", "filter[ Status]", "filter['status']x", "filter[][status][]"],
                 "filter/status",

@@ -44,18 +44,12 @@ impl Wanted {
     }
 
     /// Some readers take a name with dots for a path. What it leads to is there twice, then, or not under its very name.
-    fn forget_dotted<'a>(
-        &'a self,
-        key: &str,
-        len_max: usize,
-        fields: &mut Fields<'a>,
-        work: &mut Work,
-    ) -> Result<(), TooCostly> {
+    fn forget_dotted<'a>(&'a self, key: &str, fields: &mut Fields<'a>, work: &mut Work) -> Result<(), TooCostly> {
         let mut reached: Vec<&Self> = alloc::vec![self];
         for part in key.split('.').take(FIELD_DEPTH_MAX.saturating_add(1)) {
-            let looks = alike(part, len_max.max(part.len().min(FIELD_PART_LEN_MAX)));
+            let looks = alike(part, FIELD_PART_LEN_MAX);
             reached = reached.iter().filter_map(|wanted| wanted.below.get(&looks)).flat_map(BTreeMap::values).collect();
-            work.pay_counted(reached.len().saturating_mul(STEPS_A_NAME))?;
+            work.pay_counted(reached.len().saturating_add(1).saturating_mul(STEPS_A_NAME))?;
         }
         reached.into_iter().try_for_each(|wanted| fields.forget(wanted, work))
     }
@@ -136,10 +130,15 @@ impl<'a> Visitor<'a> for Members<'a, '_> {
         while let Some(key) = map.next_key_seed(Text(PhantomData))? {
             let too_costly = |TooCostly| A::Error::custom("too many fields");
             // To fold what is not ASCII takes longer than to read it.
-            let folding = if key.is_ascii() { 0 } else { key.len().min(len_max).saturating_mul(STEPS_A_FOLD) };
+            let folded = match (key.is_ascii(), key.contains('.')) {
+                (true, _) => 0,
+                (false, true) => key.len(),
+                (false, false) => key.len().min(len_max),
+            };
+            let folding = folded.saturating_mul(STEPS_A_FOLD);
             work.pay_counted(folding.saturating_add(STEPS_A_NAME)).map_err(too_costly)?;
             if key.contains('.') {
-                wanted.forget_dotted(&key, len_max, fields, work).map_err(too_costly)?;
+                wanted.forget_dotted(&key, fields, work).map_err(too_costly)?;
             }
             // No field has a NUL in its name. Some readers stop there, and some leave it out.
             if key.contains('\0') {
