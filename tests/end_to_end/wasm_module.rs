@@ -53,6 +53,8 @@ fn fuel(module: &wasmi::Module, engine: &wasmi::Engine, function: &str, argument
 fn probe() -> (wasmi::Module, wasmi::Engine) {
     let mut config = wasmi::Config::default();
     config.consume_fuel(true);
+    // Otherwise the first call of each function pays for its translation.
+    config.compilation_mode(wasmi::CompilationMode::Eager);
     let engine = wasmi::Engine::new(&config);
     let bytes = std::fs::read(Tools::find().expect("the programs").probe).expect("the probe");
     (wasmi::Module::new(&engine, bytes).expect("a module"), engine)
