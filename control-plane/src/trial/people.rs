@@ -140,7 +140,7 @@ impl Sets {
             return set.clone();
         }
         let set = Set::saved(text).map(Rc::new);
-        let memory = text.len() + set.as_ref().map_or(0, |set| set.memory());
+        let memory = text.len() + set.as_ref().map_or(0, |set| set.memory_at_most());
         if self.memory + memory > SETS_MEMORY_MAX {
             *self = Self::default();
         }

@@ -260,7 +260,7 @@ fn begins_basic_or_bearer(text: &[u8]) -> bool {
 }
 
 /// Whether a second Basic or Bearer credential stands behind a comma, by which proxies join repeated headers. What stands in
-/// a quoted string, such as a realm, is none; a quote that nothing closes quotes nothing.
+/// a quoted string, such as a realm, is none; an unclosed quote does not count.
 fn holds_second_credential(value: &[u8]) -> bool {
     let mut quoted = Quoted::No;
     let mut outside = Vec::new();

@@ -191,8 +191,11 @@ impl<'a, T: Trace> Case<'a, T> {
             Found::Nothing | Found::Record(_) => false,
         };
         let (found, shape) = (known.token.record(), Shape::of(secret.expose()));
-        self.refuse_if(Rule::TokenWhole, shape == Shape::Mistyped, self.mistyped_token())?;
-        // Where passwords are disabled, what nobody has in Basic is told so, whatever tokens are accepted under (U10).
+        self.trace.at(Rule::TokenWhole);
+        if shape == Shape::Mistyped {
+            return Err(self.mistyped_token());
+        }
+        // With passwords disabled, an unknown token in Basic is 403, whatever `token_schemes` says (U10).
         let is_token = found.is_some() || (shape == Shape::Token && !self.password_is_disabled());
         self.refuse_if(Rule::TokenScheme, is_token && !scheme_is_allowed, DenyReason::SchemeNotAllowed)?;
         self.refuse_if(Rule::SnapshotReadable, nobody_knows, DenyReason::SnapshotUnreadable)?;
@@ -204,7 +207,10 @@ impl<'a, T: Trace> Case<'a, T> {
             return Err(self.unknown_token());
         }
         // A space before it, quotes around it: to the backend it would be a failed login.
-        self.refuse_if(Rule::TokenDisguised, request.shows_token(), self.mistyped_token())?;
+        self.trace.at(Rule::TokenDisguised);
+        if request.shows_token() {
+            return Err(self.mistyped_token());
+        }
         self.no_token_for_a_name().map(|()| None)
     }
 

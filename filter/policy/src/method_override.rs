@@ -32,7 +32,9 @@ const NAME_LEN_MAX: usize = 19;
 
 /// Whether a header by this name overrides the method for some backend.
 pub(crate) fn overrides_method(name: &[u8]) -> bool {
-    !name.starts_with(b":") && names_method(name.iter().copied())
+    // Every header of every request comes here. Pseudo-headers are no headers.
+    let may_be = |first: &u8| b"xhmv".contains(&first.to_ascii_lowercase()) || !first.is_ascii_alphanumeric();
+    !name.starts_with(b":") && name.first().is_some_and(may_be) && names_method(name.iter().copied())
 }
 
 /// The same for the name of a parameter, as it stands in the query.
@@ -81,6 +83,11 @@ fn names_method(name: impl Iterator<Item = u8>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_begins_otherwise_is_none_of_them() {
+        assert!(NAMES.iter().chain(&MARKED_NAMES).all(|name| b"xhmv".contains(&name[0])));
+    }
 
     #[test]
     fn attack_u15_headers_by_which_some_backends_take_another_method() {

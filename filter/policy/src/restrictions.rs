@@ -82,7 +82,7 @@ impl Set {
     }
 
     /// Reads a set that was saved, perhaps by an earlier version: its regexes are not checked once more, and it may cost
-    /// more than a judgement can pay for. `None`: it is none.
+    /// more than a judgement can pay for. `None`: the text holds no line, or one that cannot be read.
     pub fn saved(text: &str) -> Option<Self> {
         Self::read(&[text], true).ok()?.1
     }
@@ -167,11 +167,16 @@ impl Set {
         &self.restrictions
     }
 
-    /// Bytes that the set takes, for whoever keeps sets, and must forget some: it grows while the set judges.
+    /// Bytes that the set takes now. They grow while the set judges.
     pub fn memory(&self) -> usize {
         let patterns = self.restrictions.iter().flat_map(Restriction::patterns);
         let unmade = patterns.map(Pattern::memory_unmade).fold(0, usize::saturating_add);
         unmade.saturating_add(self.made.get())
+    }
+
+    /// Bytes that it takes at most. To know, it compiles all lines.
+    pub fn memory_at_most(&self) -> usize {
+        self.restrictions.iter().map(Restriction::memory).fold(0, usize::saturating_add)
     }
 
     /// Bytes by which it has grown.

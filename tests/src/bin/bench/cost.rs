@@ -1,6 +1,6 @@
 //! What a request costs: CPU time of Envoy, with and without the filter.
 
-use crate::{Options, print_memory, progress, quantile, unless_stopped, without_filter};
+use crate::{Options, print_memory, progress, quantile, unless_stopped, with_filter, without_filter};
 use serde_json::json;
 use tests::World;
 use tests::load::{Load, get};
@@ -12,10 +12,7 @@ const WARM_UP: u64 = 5000;
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let bare = without_filter();
 
-    let mut world = World::prepare(1);
-    world.site.log_level = "info";
-    world.answer_directly();
-    world.start_both();
+    let world = with_filter();
     let request = get("/rest/direct", &format!("Bearer {}", world.token_for("alice").text));
 
     let log_calls = |log_calls: bool| world.set(&json!({ "log_calls": log_calls }));

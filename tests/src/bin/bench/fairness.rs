@@ -7,7 +7,7 @@
 //! request counts too. Where an answer takes longer than 160 ms (so long a connection has until its next request),
 //! requests pile up, and the times grow with the length of the measurement.
 
-use crate::{Options, milliseconds, print_quantiles, progress, quantile, unless_stopped, without_filter};
+use crate::{Options, milliseconds, print_quantiles, progress, quantile, unless_stopped, with_filter, without_filter};
 use reqwest::Method;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -45,10 +45,7 @@ struct Flood {
 /// All of it.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let bare = without_filter();
-    let mut world = World::prepare(1);
-    world.site.log_level = "info";
-    world.answer_directly();
-    world.start_both();
+    let world = with_filter();
     let question = get("/rest/direct", &bearer(&world.token_for("bob")));
     world.create_user("alice");
     let floods = floods(&world)?;

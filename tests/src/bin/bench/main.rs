@@ -181,7 +181,16 @@ impl Options {
     }
 }
 
-/// An Envoy with one worker that answers by itself, without the filter and its guards.
+/// An Envoy with one worker that answers by itself.
+fn with_filter() -> World {
+    let mut world = World::prepare(1);
+    world.site.log_level = "info";
+    world.answer_directly();
+    world.start_both();
+    world
+}
+
+/// The same without the filter and its guards, and without a control plane.
 fn without_filter() -> World {
     let mut bare = World::prepare(1);
     bare.answer_directly();
